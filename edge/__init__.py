@@ -1,0 +1,1 @@
+"""The runtime: speech in, typed intents and a reply in character out."""

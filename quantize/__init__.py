@@ -1,0 +1,1 @@
+"""The quantization pipeline: recipe in, artifact and measured report out."""
