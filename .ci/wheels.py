@@ -1,0 +1,361 @@
+"""Keeps a compiled llama-cpp-python wheel in a cache, and prints where it lies.
+
+llama-cpp-python is published as source only, and compiling it takes minutes. This
+script runs before anything is installed, so it needs nothing but Python itself. It
+compiles the library once for each version, set of flags and processor; `make` then
+installs from the printed folder with `--find-links`.
+
+A finished wheel appears in the cache by a single rename. A build that was stopped goes
+on where it was when the script is run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import venv
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+VERSION = "0.3.36"
+SDIST_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
+
+# Headside calls llama.cpp's C interface and nothing above it.
+CMAKE_DEFINES = {
+    "GGML_NATIVE": "ON",
+    "GGML_OPENMP": "OFF",
+    "LLAMA_BUILD_APP": "OFF",
+    "LLAMA_BUILD_EXAMPLES": "OFF",
+    "LLAMA_BUILD_SERVER": "OFF",
+    "LLAMA_BUILD_TESTS": "OFF",
+    "LLAMA_BUILD_TOOLS": "OFF",
+    "LLAVA_BUILD": "OFF",
+}
+# Read by CMake after `project()`. The package forces LLAMA_BUILD_COMMON into CMake's
+# cache, where no setting can undo it; a normal variable hides the cached one. A wheel
+# cannot hold links, so versioned names would mean each library three times.
+CMAKE_PRELUDE = """\
+set(LLAMA_BUILD_COMMON OFF)
+set(CMAKE_PLATFORM_NO_VERSIONED_SONAME ON)
+"""
+
+BUILD_LOCK = Path(__file__).resolve().parent / "locks" / "build.txt"
+PROGRESS_EVERY_S = 10.0
+_STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelSpec:
+    """Everything that decides whether a compiled wheel can be used here."""
+
+    version: str = VERSION
+    sdist_sha256: str = SDIST_SHA256
+    defines: Mapping[str, str] = field(default_factory=lambda: dict(CMAKE_DEFINES))
+    python_tag: str
+    """Interpreter tag, such as ``cp311``."""
+    machine: str
+    """Architecture, such as ``x86_64``."""
+    libc: str
+    """C library and its version, such as ``glibc-2.36``."""
+    cpu_features: tuple[str, ...]
+    """Instruction set extensions, sorted: native code traps where one is missing."""
+
+    @property
+    def key(self) -> str:
+        """Name of the cache folder: readable front, hash of all the rest."""
+        facts = [
+            self.version,
+            self.sdist_sha256,
+            sorted(self.defines.items()),
+            CMAKE_PRELUDE,
+            self.python_tag,
+            self.machine,
+            self.libc,
+            self.cpu_features,
+        ]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return f"llama-cpp-python-{self.version}-{self.machine}-{digest[:16]}"
+
+
+class BuildError(Exception):
+    """The wheel could not be built; the text says why and what to do."""
+
+
+Builder = Callable[[WheelSpec, Path], Path]
+"""Builds a wheel inside a work folder that persists between tries; returns it."""
+
+
+def host_spec(cpuinfo: Path = Path("/proc/cpuinfo")) -> WheelSpec:
+    """Returns the spec of a wheel for this interpreter and processor."""
+    version = sys.version_info
+    return WheelSpec(
+        python_tag=f"cp{version.major}{version.minor}",
+        machine=platform.machine(),
+        libc="-".join(platform.libc_ver()),
+        cpu_features=cpu_features(cpuinfo),
+    )
+
+
+def cpu_features(cpuinfo: Path) -> tuple[str, ...]:
+    """Returns the processor's features, sorted; its name where the kernel lists none."""
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    if found is None:
+        return (platform.processor(),)
+    return tuple(sorted(set(found[1].split())))
+
+
+def wheel_cache(environ: Mapping[str, str]) -> Path:
+    """Returns the folder that holds one folder per wheel; it may not exist yet."""
+    if chosen := environ.get("HEADSIDE_CACHE"):
+        return Path(chosen).expanduser().absolute() / "wheels"
+    shared = environ.get("XDG_CACHE_HOME")
+    user_cache = Path(shared) if shared else Path.home() / ".cache"
+    return user_cache / "headside" / "wheels"
+
+
+def ensure_wheel(spec: WheelSpec, cache: Path, build: Builder) -> Path:
+    """Returns the folder holding the wheel for ``spec``, building it when missing."""
+    ready = cache / spec.key
+    if ready.is_dir():
+        return ready
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / f"{spec.key}.lock"):
+        if ready.is_dir():  # built by another process while this one waited
+            return ready
+        work = cache / f"{spec.key}.work"
+        work.mkdir(exist_ok=True)
+        wheel = build(spec, work)
+        _check_wheel(wheel)
+        finished = work / "finished"
+        shutil.rmtree(finished, ignore_errors=True)
+        finished.mkdir()
+        shutil.move(wheel, finished / wheel.name)
+        finished.rename(ready)
+        shutil.rmtree(work, ignore_errors=True)
+    return ready
+
+
+def build_wheel(spec: WheelSpec, work: Path) -> Path:
+    """Returns the wheel compiled from the published source, fetched with pip.
+
+    Raises:
+        BuildError: A tool is missing, the source is not the one expected, or the
+            compiler failed.
+    """
+    if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
+        raise BuildError("there is no C++ compiler. Install one: apt install g++")
+    log = work / "build.log"
+    with Progress(log, sys.stderr) as progress:
+        python = _build_environment(work, progress)
+        source = _fetch_source(spec, work, python, progress)
+        prelude = work / "prelude.cmake"
+        prelude.write_text(CMAKE_PRELUDE)
+        settings = {
+            "build-dir": str(work / "cmake"),
+            "build.targets": "llama",
+            "build.verbose": "false",
+            # Unwanted copies, beside the ones in llama_cpp/lib.
+            "wheel.exclude": "bin/**;include/**;lib/**",
+            "cmake.define.CMAKE_PROJECT_llama_cpp_INCLUDE": str(prelude),
+        }
+        settings |= {f"cmake.define.{k}": v for k, v in spec.defines.items()}
+        wheels = work / "wheels"
+        shutil.rmtree(wheels, ignore_errors=True)
+        command = [str(python), "-m", "pip", "wheel", "--verbose", "--no-deps"]
+        command += ["--no-build-isolation", f"--wheel-dir={wheels}", str(source)]
+        command += [f"--config-settings={k}={v}" for k, v in settings.items()]
+        progress.run("compiling llama.cpp", command, bin_dir=python.parent)
+    return next(wheels.glob("*.whl"))
+
+
+class Progress:
+    """Runs commands, logs what they say, and shows one line about how far they are."""
+
+    def __init__(self, log: Path, screen: TextIO) -> None:
+        self._log_path = log
+        self._screen = screen
+        self._width = 0
+        self._shown_s = 0.0
+
+    def __enter__(self) -> Progress:
+        self._log = self._log_path.open("w", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._log.close()
+
+    def run(self, title: str, command: list[str], *, bin_dir: Path) -> None:
+        """Runs ``command`` with ``bin_dir`` first on the path.
+
+        Raises:
+            BuildError: The command failed; the message ends with its last lines.
+        """
+        # Variables that steer other builds on this machine must not steer this one.
+        steering = {"CMAKE_ARGS", "SKBUILD_CMAKE_ARGS", "CMAKE_GENERATOR"}
+        environ = {k: v for k, v in os.environ.items() if k not in steering}
+        environ["PATH"] = os.pathsep.join([str(bin_dir), environ.get("PATH", "")])
+        environ["CMAKE_BUILD_PARALLEL_LEVEL"] = str(len(os.sched_getaffinity(0)))
+        environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+        started_s = time.monotonic()
+        self._show(title, "", started_s, force=True)
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as child:
+            try:
+                step = self._follow(title, started_s, child)
+            except BaseException:
+                os.killpg(child.pid, signal.SIGTERM)
+                self._end_line()
+                raise
+        self._show(title, step, started_s, force=True)
+        self._end_line()
+        if child.returncode != 0:
+            raise BuildError(
+                f"{title} failed (exit code {child.returncode}):\n{self._tail()}\n"
+                f"The whole log is {self._log_path}"
+            )
+
+    def _follow(
+        self, title: str, started_s: float, child: subprocess.Popen[str]
+    ) -> str:
+        step = ""
+        for line in child.stdout or ():
+            self._log.write(line)
+            if found := _STEP.match(line):
+                step = f"[{found[1]}/{found[2]}]"
+                self._show(title, step, started_s)
+        return step
+
+    def _show(
+        self, title: str, step: str, started_s: float, *, force: bool = False
+    ) -> None:
+        now_s = time.monotonic()
+        minutes, seconds = divmod(int(now_s - started_s), 60)
+        line = " ".join(filter(None, [title, step, f"{minutes}:{seconds:02d}"]))
+        if self._screen.isatty():
+            self._screen.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+        elif force or now_s - self._shown_s >= PROGRESS_EVERY_S:
+            self._screen.write(line + "\n")
+            self._shown_s = now_s
+        self._screen.flush()
+
+    def _end_line(self) -> None:
+        if self._screen.isatty():
+            self._screen.write("\n")
+            self._width = 0
+
+    def _tail(self, n_lines: int = 25) -> str:
+        self._log.flush()
+        lines = self._log_path.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(lines.splitlines()[-n_lines:])
+
+
+def _build_environment(work: Path, progress: Progress) -> Path:
+    """Returns the Python of an environment that holds the locked build tools."""
+    python = work / "tools" / "bin" / "python"
+    if not (python.parent / "pip").exists():
+        venv.create(work / "tools", with_pip=True, clear=True)
+    command = [str(python), "-m", "pip", "install", "--require-hashes"]
+    command += ["--only-binary=:all:", "-r", str(BUILD_LOCK)]
+    progress.run("fetching build tools", command, bin_dir=python.parent)
+    return python
+
+
+def _fetch_source(
+    spec: WheelSpec, work: Path, python: Path, progress: Progress
+) -> Path:
+    """Returns the unpacked source, whose archive has the expected sha256."""
+    source = work / f"llama_cpp_python-{spec.version}"
+    if source.is_dir():  # appears by rename, so it is whole
+        return source
+    archive = work / f"{source.name}.tar.gz"
+    if not archive.exists():
+        requirement = work / "source.txt"
+        requirement.write_text(
+            f"llama-cpp-python=={spec.version} --hash=sha256:{spec.sdist_sha256}\n"
+        )
+        command = [str(python), "-m", "pip", "download", "--no-deps"]
+        command += ["--no-binary=:all:", "--no-build-isolation", "--require-hashes"]
+        command += [f"--dest={work}", "-r", str(requirement)]
+        progress.run("fetching llama.cpp's source", command, bin_dir=python.parent)
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != spec.sdist_sha256:
+        archive.unlink()
+        raise BuildError(f"{archive.name} is not the source expected. Run this again.")
+    unpacked = work / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    with tarfile.open(archive) as tar:
+        tar.extractall(unpacked, filter="data")
+    (unpacked / source.name).rename(source)
+    return source
+
+
+def _check_wheel(wheel: Path) -> None:
+    """Refuses a wheel that lacks the library it was built for."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    if not any(name.startswith("llama_cpp/lib/libllama.") for name in names):
+        raise BuildError(f"{wheel.name} came out without llama_cpp/lib/libllama")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock on ``path``, saying so when it has to wait."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another build of llama.cpp", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def main() -> int:
+    """Returns the exit code; the wheel's folder, or its key, goes to stdout."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--key", action="store_true", help="print the key only")
+    only_key: bool = parser.parse_args().key
+    signal.signal(signal.SIGTERM, _terminated)
+    spec = host_spec()
+    if only_key:
+        print(spec.key)
+        return 0
+    try:
+        print(ensure_wheel(spec, wheel_cache(os.environ), build_wheel))
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
