@@ -1,0 +1,252 @@
+"""The document of a ``pack.toml`` in, a pack out, with every mistake on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from types import MappingProxyType
+
+from models.pack import (
+    Character,
+    Line,
+    Listening,
+    Pack,
+    PackError,
+    PackModels,
+    PackObject,
+)
+from models.pack_intents import read_grammar, read_intents
+from models.pack_lists import read_lists
+from models.pack_table import NAME, Findings, Table, is_number
+
+LANGUAGES = ("en",)
+TIERS = ("grammar", "llm")
+MAX_PERSONA_CHARS = 2_000
+MAX_CHARACTERS = 20
+MAX_EXAMPLES = 50
+MAX_KNOWLEDGE_FILES = 16
+_KEYS = (
+    "format",
+    "name",
+    "title",
+    "languages",
+    "models",
+    "listen",
+    "understand",
+    "character",
+    "lists",
+    "rules",
+    "intents",
+    "never",
+    "scene",
+)
+_STORE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+ReadText = Callable[[str], str]
+"""Returns the text of a file of the pack; raises PackError."""
+
+
+def read_pack(
+    document: dict[str, object],
+    *,
+    findings: Findings,
+    version: str,
+    read_text: ReadText,
+) -> Pack:
+    """Returns the pack; where ``findings`` gained mistakes, it must not be used.
+
+    Args:
+        document: The parsed ``pack.toml``.
+        findings: Where mistakes are kept.
+        version: What the pack's version shall be.
+        read_text: Reads the files a character knows.
+    """
+    root = Table(findings=findings, path=(), values=document).known(*_KEYS)
+    if root.values.get("format") != 1:
+        root.error("format", "the format is not 1.", "Write format = 1 at the top.")
+    name = root.text("name")
+    if not NAME.fullmatch(name.replace("-", "_")):
+        root.error("name", "has no usable name.", 'Write name = "letters_and_digits".')
+    lists = read_lists(root)
+    grammar = read_grammar(root, lists)
+    intents = read_intents(root, grammar)
+    if not intents:
+        root.error("intents", "has no intents.", "Declare one: [intents.NAME].")
+    never = root.table("never").known("say")
+    scene = root.table("scene").known("object", "facts")
+    return Pack(
+        name=name,
+        title=root.text("title", name),
+        file=findings.file,
+        version=version,
+        languages=_languages(root),
+        models=_models(root),
+        listening=_listening(root.table("listen")),
+        tiers=_tiers(root.table("understand")),
+        characters=_characters(root, read_text),
+        lists=MappingProxyType(lists),
+        rules=MappingProxyType(dict(grammar.rules)),
+        intents=intents,
+        never=tuple(
+            Line(text=text, line=findings.lines.at(*never.path, *path))
+            for path, text in never.texts("say")
+        ),
+        objects=_objects(scene),
+        facts=_facts(scene.table("facts")),
+    )
+
+
+def _languages(root: Table) -> tuple[str, ...]:
+    languages = root.texts("languages")
+    for path, language in languages:
+        if language not in LANGUAGES:
+            root.error(
+                path,
+                f'language "{language}" is not there yet.',
+                f"There is: {', '.join(LANGUAGES)}.",
+            )
+    return tuple(language for _, language in languages) or ("en",)
+
+
+def _models(root: Table) -> PackModels:
+    table = root.table("models").known("vad", "asr", "llm")
+    standard = PackModels()
+    names = {
+        "vad": table.text("vad", standard.vad),
+        "asr": table.text("asr", standard.asr),
+        "llm": table.text("llm", standard.llm),
+    }
+    for key, name in names.items():
+        if not _STORE_NAME.fullmatch(name):
+            table.error(key, f'"{name}" is not the name of a model.')
+    return PackModels(vad=names["vad"], asr=names["asr"], llm=names["llm"])
+
+
+def _listening(table: Table) -> Listening:
+    table.known("mode", "endpoint_ms")
+    standard = Listening()
+    mode = table.choice("mode", ("open_mic", "push_to_talk"), standard.mode)
+    endpoint_ms = table.numbers("endpoint_ms", n=2)
+    if endpoint_ms is None:
+        return Listening(mode=mode)
+    finished, unfinished = map(int, endpoint_ms)
+    if not 100 <= finished <= unfinished <= 5_000:
+        table.error(
+            "endpoint_ms",
+            "must be two times from 100 to 5000, the shorter first.",
+            "After a finished phrase, after an unfinished one: [250, 700].",
+        )
+    return Listening(mode=mode, endpoint_ms=(finished, unfinished))
+
+
+def _tiers(table: Table) -> tuple[str, ...]:
+    table.known("tiers")
+    tiers = table.texts("tiers")
+    for path, tier in tiers:
+        if tier == "semantic":
+            table.error(
+                path,
+                'tier "semantic" is not there yet.',
+                f"There are: {', '.join(TIERS)}.",
+            )
+        elif tier not in TIERS:
+            table.error(
+                path, f'unknown tier "{tier}".', f"There are: {', '.join(TIERS)}."
+            )
+    return tuple(dict.fromkeys(tier for _, tier in tiers)) or ("grammar",)
+
+
+def _characters(root: Table, read_text: ReadText) -> tuple[Character, ...]:
+    section = root.table("character")
+    characters = [
+        _character(name, section.table(name), read_text)
+        for name in section.names(what="a character", limit=MAX_CHARACTERS)
+    ]
+    if not characters:
+        root.error(
+            "character", "has no character.", "Declare one: [character.NAME] persona."
+        )
+    return tuple(characters)
+
+
+def _character(name: str, table: Table, read_text: ReadText) -> Character:
+    table.known("persona", "knows", "fallback", "examples")
+    persona = table.text("persona", limit=MAX_PERSONA_CHARS)
+    if not persona and "persona" not in table.values:
+        table.error((), "has no persona.", 'Write persona = "Who they are".')
+    knowledge = []
+    for path, file in table.texts("knows", limit=MAX_KNOWLEDGE_FILES):
+        try:
+            knowledge.append(read_text(file).strip())
+        except PackError as error:
+            table.error(path, error.message, error.hint)
+    fallback = tuple(text for _, text in table.texts("fallback"))
+    return Character(
+        name=name,
+        persona=persona,
+        fallback=fallback or ("Say that again?",),
+        examples=_examples(table),
+        knowledge="\n\n".join(knowledge),
+    )
+
+
+def _examples(table: Table) -> tuple[tuple[str, str], ...]:
+    value = table.values.get("examples", [])
+    if not isinstance(value, list) or len(value) > MAX_EXAMPLES:
+        table.error("examples", f"must be a list of at most {MAX_EXAMPLES} pairs.")
+        return ()
+    examples = []
+    for index, pair in enumerate(value):
+        match pair:
+            case [str() as said, str() as answered] if (
+                said.strip() and answered.strip()
+            ):
+                examples.append((said, answered))
+            case _:
+                table.error(
+                    ("examples", index),
+                    "an example is a pair of texts.",
+                    'Write ["what the player says", "what the character answers"].',
+                )
+    return tuple(examples)
+
+
+def _objects(scene: Table) -> tuple[PackObject, ...]:
+    objects = []
+    seen: set[str] = set()
+    for table in scene.tables("object"):
+        table.known("id", "name", "aliases", "tags", "position")
+        identity = table.text("id")
+        name = table.text("name")
+        for key in ("id", "name"):
+            if key not in table.values:
+                table.error((), f'has no "{key}".')
+        if identity and identity in seen:
+            table.error("id", f'object "{identity}" is declared twice.')
+        seen.add(identity)
+        position = table.numbers("position", n=3)
+        objects.append(
+            PackObject(
+                id=identity,
+                line=table.findings.lines.at(*table.path),
+                name=name,
+                aliases=tuple(text for _, text in table.texts("aliases")),
+                tags=frozenset(text for _, text in table.texts("tags")),
+                position=(position[0], position[1], position[2]) if position else None,
+            )
+        )
+    return tuple(objects)
+
+
+def _facts(table: Table) -> MappingProxyType[str, bool | int | float | str]:
+    facts: dict[str, bool | int | float | str] = {}
+    for key, value in table.values.items():
+        if isinstance(value, bool | str) or is_number(value):
+            facts[key] = value
+        else:
+            table.error(
+                key,
+                "a fact is true, false, a number or a text.",
+                'Quote keys that hold a dot: "gate.open" = true.',
+            )
+    return MappingProxyType(facts)
