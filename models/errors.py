@@ -1,4 +1,4 @@
-"""The root of every error Headside raises on purpose."""
+"""The root of every error Headside raises on purpose, and this room's own."""
 
 from __future__ import annotations
 
@@ -22,3 +22,7 @@ class HeadsideError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+
+class ModelError(HeadsideError):
+    """A model, a device profile or the store is not what was asked for."""
