@@ -29,6 +29,7 @@ from models.template import (
 from models.toml_lines import KeyPath
 
 MAX_RULES = 200
+MAX_RULE_DEPTH = 8
 MAX_INTENTS = 200
 MAX_SENTENCES = 100_000
 """Sentences one template may stand for, a list counted as one phrase."""
@@ -99,18 +100,18 @@ def _measured(
     }
     measures: dict[str, Measure] = {}
     waiting = list(rules)
-    while waiting:
+    for _ in range(MAX_RULE_DEPTH):
         ready = [name for name in waiting if all(n in measures for n in named[name])]
-        if not ready:
-            break
         for name in ready:
             measures[name] = measure(rules[name].tree, rules=measures, free=free)
         waiting = [name for name in waiting if name not in measures]
-    for name in waiting:
-        if _reaches(name, name, named):
-            section.error(
-                name, f"rule <{name}> ends up in itself.", "Rules cannot repeat."
-            )
+    looping = [name for name in waiting if _reaches(name, name, named)]
+    for name in looping:
+        section.error(name, f"rule <{name}> ends up in itself.", "Rules cannot repeat.")
+    if waiting and not looping:
+        section.error(
+            waiting[0], f"rules are more than {MAX_RULE_DEPTH} deep in each other."
+        )
     return measures
 
 

@@ -18,7 +18,7 @@ from hassil.parse_expression import parse_sentence
 from hassil.parser import ParseError
 
 MAX_CHARS = 2_000
-MAX_DEPTH = 16
+MAX_DEPTH = 10
 MAX_ANY_ORDER = 6
 """Items of one permutation: n of them need a graph of 2**n states."""
 MAX_COUNT = 10**12

@@ -56,12 +56,18 @@ _UNITS = (
 UNITS = {unit.symbol: unit for unit in _UNITS}
 
 
+_ORDINARY_WORDS = frozenset(("in",))
+
+
 def conversions(symbol: str) -> dict[str, float]:
-    """Returns, for each word of the unit's dimension, its size in the unit."""
+    """Returns, for each word of the unit's dimension, its size in the unit.
+
+    Symbols count as words, as in "10 m", unless they are ordinary words.
+    """
     wanted = UNITS[symbol]
     return {
         word: unit.scale / wanted.scale
         for unit in _UNITS
         if unit.dimension == wanted.dimension
-        for word in unit.words
+        for word in {*unit.words, unit.symbol} - _ORDINARY_WORDS
     }

@@ -1,0 +1,185 @@
+"""Every phrase the player can sensibly say now: pack and scene in, lexicon out.
+
+Whoever recognises intents works from one lexicon, so that the grammar, the values of
+slots and the language model's schema never disagree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from edge.scene import Scene, SceneObject
+from edge.slot_values import AnyWords, Numbers, Phrases, SlotWords
+from edge.word_graph import WordGraph, build_graph
+from models.pack import (
+    IntentDeclaration,
+    Pack,
+    RangeList,
+    SceneList,
+    SlotList,
+    TextList,
+    ValuesList,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lexicon:
+    """What can be said and done now; a change of the scene makes a new one."""
+
+    pack: Pack
+    version: str
+    """Changes whenever something else can be said, or means something else."""
+    intents: tuple[IntentDeclaration, ...]
+    """Those whose condition holds, in order of declaration."""
+    lists: Mapping[str, SlotWords]
+    names: Mapping[str, str]
+    """What players call each object of the scene, by id."""
+    commands: WordGraph
+    """The intents' sentences, in order."""
+    owners: tuple[int, ...]
+    """For each sentence of ``commands``, the position of its intent."""
+    claims: WordGraph
+    """What replies say when something was done."""
+    claimants: tuple[str, ...]
+    """For each sentence of ``claims``, the name of its intent."""
+
+    def intent(self, name: str) -> IntentDeclaration | None:
+        """Returns the intent of this name, if it can be done now."""
+        return next((found for found in self.intents if found.name == name), None)
+
+    def llm_intents(self) -> tuple[IntentDeclaration, ...]:
+        """Returns the intents that the language model may choose.
+
+        Those of high risk are not among them, nor those that need a value of which
+        there is none now.
+        """
+        return tuple(
+            intent
+            for intent in self.intents
+            if not intent.high_risk
+            and all(
+                self.lists[intent.slots[slot]].schema() is not None
+                for slot in intent.required
+            )
+        )
+
+    def schema(self) -> dict[str, object]:
+        """Returns the JSON schema of one intent, as the language model may write it.
+
+        ``anyOf`` holds one object per intent; it is empty where no intent may come
+        from the language model.
+        """
+        return {"anyOf": [self._schema(intent) for intent in self.llm_intents()]}
+
+    def _schema(self, intent: IntentDeclaration) -> dict[str, object]:
+        slots = {
+            slot: schema
+            for slot, list_name in intent.slots.items()
+            if (schema := self.lists[list_name].schema()) is not None
+        }
+        return {
+            "type": "object",
+            "properties": {
+                "name": {"const": intent.name},
+                "slots": {
+                    "type": "object",
+                    "properties": slots,
+                    "required": [slot for slot in slots if slot in intent.required],
+                    "additionalProperties": False,
+                },
+            },
+            "required": ["name", "slots"],
+            "additionalProperties": False,
+        }
+
+
+def default_scene(pack: Pack) -> Scene:
+    """Returns the scene a pack declares, for when no game tells its own."""
+    return Scene(
+        objects=tuple(
+            SceneObject(
+                id=item.id,
+                name=item.name,
+                aliases=item.aliases,
+                tags=item.tags,
+                position=item.position,
+            )
+            for item in pack.objects
+        ),
+        facts=pack.facts,
+    )
+
+
+def build_lexicon(pack: Pack, scene: Scene) -> Lexicon:
+    """Returns what can be said now.
+
+    Where two objects of the scene share a name, the name means the first of them.
+
+    Raises:
+        PackError: The templates make too many words.
+    """
+    intents = tuple(
+        intent
+        for intent in pack.intents
+        if not intent.when or scene.facts.get(intent.when) is True
+    )
+    sentences = [
+        (index, template)
+        for index, intent in enumerate(intents)
+        for template in intent.say
+    ]
+    # All intents: what cannot be done now cannot have been done either.
+    claims = [
+        (intent.name, template) for intent in pack.intents for template in intent.claims
+    ]
+    return Lexicon(
+        pack=pack,
+        version=_version(pack, scene, intents),
+        intents=intents,
+        lists=MappingProxyType(
+            {name: _slot_words(found, scene) for name, found in pack.lists.items()}
+        ),
+        names=MappingProxyType({thing.id: thing.name for thing in scene.objects}),
+        commands=build_graph(
+            [template for _, template in sentences], rules=pack.rules, file=pack.file
+        ),
+        owners=tuple(index for index, _ in sentences),
+        claims=build_graph(
+            [template for _, template in claims], rules=pack.rules, file=pack.file
+        ),
+        claimants=tuple(name for name, _ in claims),
+    )
+
+
+def _slot_words(declared: SlotList, scene: Scene) -> SlotWords:
+    match declared:
+        case ValuesList():
+            return Phrases.build(
+                (phrase, item.value)
+                for item in declared.values
+                for phrase in item.phrases
+            )
+        case RangeList():
+            return Numbers.build(declared)
+        case SceneList():
+            return Phrases.build(
+                (name, thing.id)
+                for thing in scene.tagged(declared.tag)
+                for name in (thing.name, *thing.aliases)
+            )
+        case TextList():
+            return AnyWords()
+
+
+def _version(pack: Pack, scene: Scene, intents: tuple[IntentDeclaration, ...]) -> str:
+    said = repr(
+        (
+            pack.version,
+            [intent.name for intent in intents],
+            [(o.id, o.name, o.aliases, sorted(o.tags)) for o in scene.objects],
+        )
+    )
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
