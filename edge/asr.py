@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,3 +51,33 @@ class Recogniser(Protocol):
 
     def close(self) -> None:
         """Frees the model."""
+
+
+_MIN_LOOP_WORDS = 3
+"""A shorter phrase said twice is how people speak: "go go", "stop it stop it"."""
+_MIN_REPEATS = 4
+
+
+def is_loop(text: str) -> bool:
+    """Returns whether a transcript looks like a decoder that repeats itself.
+
+    True where the whole text is one phrase of three words or more said again and again,
+    or where any phrase is said four times in a row.
+    """
+    words = re.findall(r"\w+", text.lower())
+    for n in range(1, len(words) // 2 + 1):
+        whole = len(words) % n == 0 and words == words[:n] * (len(words) // n)
+        if whole and n >= _MIN_LOOP_WORDS:
+            return True
+        repeated = [a == b for a, b in zip(words, words[n:], strict=False)]
+        if _longest_run(repeated) >= n * (_MIN_REPEATS - 1):
+            return True
+    return False
+
+
+def _longest_run(flags: list[bool]) -> int:
+    longest = run = 0
+    for flag in flags:
+        run = run + 1 if flag else 0
+        longest = max(longest, run)
+    return longest

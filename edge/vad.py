@@ -10,9 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from edge.audio import SAMPLE_RATE_HZ, AudioChunk, Samples
+from models.errors import HeadsideError
 
 FRAME_SAMPLES = 512
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
+
+
+class VadError(HeadsideError):
+    """The voice detector could not be loaded or failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

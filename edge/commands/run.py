@@ -1,0 +1,162 @@
+"""`headside run`: hear, act, answer; from a file, the microphone or typed words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from edge.audio import SAMPLE_RATE_HZ, AudioChunk
+from edge.build import RuntimeOptions, build_runtime, open_microphone, open_sound
+from edge.commands.events import error_line
+from edge.commands.show import JsonShow, PageShow, Show
+from edge.intent import Tier
+from edge.pipeline import Runtime, TurnEvent
+from models.errors import HeadsideError
+from models.pack_file import load_pack
+from models.store import Store
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class TierChoice(StrEnum):
+    """The recognisers a run can use."""
+
+    GRAMMAR = "grammar"
+    LLM = "llm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """What the player says: exactly one of these."""
+
+    wav: Path | None
+    microphone: bool
+    text: str | None
+    raw_rate_hz: int
+
+    @property
+    def n_given(self) -> int:
+        """How many of them were given."""
+        return sum((self.wav is not None, self.microphone, self.text is not None))
+
+
+@app.command(
+    epilog="Examples: headside run explorer --text 'go forward ten metres' | "
+    "headside run barista --wav order.flac --json | headside run ./mypack --mic"
+)
+def run(
+    pack: Annotated[str, typer.Argument(help="Name of a pack, or its folder.")],
+    wav: Annotated[
+        Path | None,
+        typer.Option(help="A WAV or FLAC file, or raw 16-bit mono PCM (.raw)."),
+    ] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Listen until Ctrl-C.")] = False,
+    text: Annotated[str | None, typer.Option(help="Words, as if spoken.")] = None,
+    raw_rate: Annotated[
+        int, typer.Option(help="Sample rate of a .raw file, in Hz.")
+    ] = SAMPLE_RATE_HZ,
+    device: Annotated[
+        str, typer.Option(help="Whose threads to use: desktop, quest3, quest2.")
+    ] = "desktop",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads, whatever the device says.")
+    ] = None,
+    tier: Annotated[
+        list[TierChoice] | None,
+        typer.Option(help="Who may recognise intents; repeat it for several."),
+    ] = None,
+    character: Annotated[
+        str | None, typer.Option(help="Who answers; the pack's first if not said.")
+    ] = None,
+    vad: Annotated[
+        str | None, typer.Option(help="Model in the store, an .onnx file, or echo.")
+    ] = None,
+    asr: Annotated[str | None, typer.Option(help="Model in the store, or echo.")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Model in the store, a .gguf file, or echo.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, for machines.")
+    ] = False,
+) -> None:
+    """Hear a command, act on it, answer.
+
+    Prints what was heard, the typed intents, the character's reply as it comes, and
+    where the time went. Nothing is fetched and nothing is written to disk.
+    """
+    said = Input(wav=wav, microphone=mic, text=text, raw_rate_hz=raw_rate)
+    if said.n_given != 1:
+        raise typer.BadParameter("Give one of --wav FILE, --mic and --text WORDS.")
+    options = RuntimeOptions(
+        device=device,
+        threads=threads,
+        tiers=tuple(Tier(choice) for choice in tier) if tier else None,
+        character=character,
+        vad=vad,
+        asr=asr,
+        llm=llm,
+    )
+    if not as_json:
+        _run(pack, said, options, None)
+        return
+    show = JsonShow()
+    try:
+        _run(pack, said, options, show)
+    except HeadsideError as error:
+        show.line(error_line(error))
+        raise
+
+
+def _run(
+    pack_name: str, said: Input, options: RuntimeOptions, show: Show | None
+) -> None:
+    pack = load_pack(pack_name)
+    chunks = _open(said)
+    runtime = build_runtime(pack, Store.default(), options)
+    if show is None:
+        who = runtime.conversation.character.name
+        show = PageShow(Console(), character=who)
+    try:
+        if said.text is not None:
+            n_turns = play(runtime.read(said.text, Event()), show)
+        else:
+            n_turns = play_sound(runtime, chunks, show)
+            if n_turns == 0:
+                show.silence(str(said.wav or "the microphone"))
+    finally:
+        runtime.close()
+    show.summary(n_turns=n_turns, threads=runtime.threads)
+
+
+def play_sound(runtime: Runtime, chunks: Iterable[AudioChunk], show: Show) -> int:
+    """Returns how many turns a stream of sound held, showing each."""
+    cancel = Event()
+    return sum(
+        play(runtime.hear(utterance, cancel), show)
+        for utterance in runtime.listen(chunks)
+    )
+
+
+def play(turn: Iterable[TurnEvent], show: Show) -> int:
+    """Returns 1 for a turn that was shown, 0 where nothing was understood."""
+    n_events = 0
+    for event in turn:
+        show.event(event)
+        n_events += 1
+    return int(n_events > 0)
+
+
+def _open(said: Input) -> Iterable[AudioChunk]:
+    """Returns the sound; a file is looked at before any model is loaded."""
+    if said.wav is not None:
+        return open_sound(said.wav, raw_rate_hz=said.raw_rate_hz)
+    if said.microphone:
+        return open_microphone()
+    return ()

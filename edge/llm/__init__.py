@@ -1,0 +1,1 @@
+"""The language model, which lies beneath both intents and dialogue."""

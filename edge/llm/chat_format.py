@@ -1,0 +1,143 @@
+"""The chat format of a model: what stands between the messages of a conversation.
+
+A model file carries a Jinja template, which is somebody else's program. It is rendered
+once, over marks instead of text, by a process with limits (``edge.llm.render``); what
+stands between the marks is all the runtime keeps. Prompts are put together from those
+pieces, so that a conversation grows at its end alone, and no text, whoever wrote it, can
+open a role: only the pieces are tokenised with special tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.child import ChildLimits, run_child
+from edge.llm.model import LlmError, Message, Role
+
+_MARKS = ("xqSYSTEMqx", "xqPLAYERqx", "xqANSWERqx", "xqAGAINqx")
+_LIMITS = ChildLimits(cpu_s=2, memory_bytes=512 << 20, output_bytes=64 << 10)
+MAX_TEMPLATE_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A stretch of prompt."""
+
+    text: str
+    is_markup: bool
+    """Written by the chat format, so that special tokens count as such."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatFormat:
+    """What stands around the messages."""
+
+    start: str
+    """Before the first message."""
+    after_system: str
+    """Between system and player; empty where the format knows no system role."""
+    after_user: str
+    """Between player and answer."""
+    after_assistant: str
+    """Between answer and player."""
+    has_system: bool = True
+
+    def pieces(self, messages: tuple[Message, ...]) -> list[Piece]:
+        """Returns a conversation, ready for the answer, as pieces.
+
+        A system message goes in front of the player's first words where the format
+        has no place for it.
+        """
+        after = {
+            Role.SYSTEM: self.after_system if self.has_system else "\n\n",
+            Role.USER: self.after_user,
+            Role.ASSISTANT: self.after_assistant,
+        }
+        pieces = [Piece(text=self.start, is_markup=True)]
+        for message in messages:
+            pieces.append(Piece(text=message.text, is_markup=False))
+            pieces.append(Piece(text=after[message.role], is_markup=True))
+        return [piece for piece in pieces if piece.text]
+
+
+CHATML = ChatFormat(
+    start="<|im_start|>system\n",
+    after_system="<|im_end|>\n<|im_start|>user\n",
+    after_user="<|im_end|>\n<|im_start|>assistant\n",
+    after_assistant="<|im_end|>\n<|im_start|>user\n",
+)
+
+
+def parse_chat_format(template: str, *, bos: str, eos: str) -> ChatFormat:
+    """Returns the chat format that a model's Jinja template writes.
+
+    Args:
+        template: As the model file carries it.
+        bos: Text of the token that begins a prompt, for templates that write it.
+        eos: Text of the token that ends an answer.
+
+    Raises:
+        LlmError: The template is too large, takes too long, or is no chat template.
+    """
+    if len(template.encode()) > MAX_TEMPLATE_BYTES:
+        raise _rejected(f"it is larger than {MAX_TEMPLATE_BYTES >> 10} KiB")
+    system, player, answer, again = _MARKS
+    conversation = [
+        (Role.SYSTEM, system),
+        (Role.USER, player),
+        (Role.ASSISTANT, answer),
+        (Role.USER, again),
+    ]
+    rendered = run_child(
+        "edge.llm.render",
+        {
+            "template": template,
+            "bos": bos,
+            "eos": eos,
+            "conversations": [
+                [{"role": role, "content": text} for role, text in conversation],
+                [{"role": role, "content": text} for role, text in conversation[1:]],
+            ],
+        },
+        _LIMITS,
+    )
+    with_system, without = rendered.get("texts", (None, None))
+    if isinstance(with_system, str) and system in with_system:
+        start, after_system, after_user, after_assistant, end = _split(
+            with_system, _MARKS
+        )
+        has_system = True
+    elif isinstance(without, str):
+        start, after_user, after_assistant, end = _split(without, _MARKS[1:])
+        after_system, has_system = "", False
+    else:
+        raise _rejected(str(rendered.get("error", "it renders nothing")))
+    if not end:
+        raise _rejected("it does not open the answer")
+    return ChatFormat(
+        start=start,
+        after_system=after_system,
+        # What opens the answer that is to come; an answer already given may be written
+        # differently (templates of thinking models do so).
+        after_user=end,
+        after_assistant=after_assistant,
+        has_system=has_system,
+    )
+
+
+def _split(text: str, marks: tuple[str, ...]) -> list[str]:
+    pieces = []
+    for mark in marks:
+        piece, found, text = text.partition(mark)
+        if not found:
+            raise _rejected("it leaves out a message")
+        pieces.append(piece)
+    return [*pieces, text]
+
+
+def _rejected(why: str) -> LlmError:
+    return LlmError(
+        "chat_template",
+        f"The model's chat template cannot be used: {why}.",
+        "Use a model with a chat template of the usual form.",
+    )

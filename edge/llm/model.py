@@ -1,0 +1,80 @@
+"""What the chain asks of a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from threading import Event
+from typing import Protocol
+
+from models.errors import HeadsideError
+
+
+class LlmError(HeadsideError):
+    """The language model could not be loaded or failed."""
+
+
+class Role(StrEnum):
+    """Who says a message."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a conversation; its text is never read as markup."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """Everything the model reads before it goes on by itself."""
+
+    messages: tuple[Message, ...]
+    """System first, then player and character in turn, ending with the player."""
+    prefix: str = ""
+    """How the answer begins: already decided, so not generated."""
+    schema: str = ""
+    """JSON Schema the whole answer follows, prefix included; empty for free text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen."""
+
+    repetition_penalty: float = 1.1
+    """Divides the score of a token already generated; 1 for none (Keskar et al. 2019)."""
+    max_tokens: int = 96
+    """Generated at most, the prefix not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One request to the model."""
+
+    prompt: Prompt
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+class LanguageModel(Protocol):
+    """Goes on with a prompt; one request at a time."""
+
+    def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
+        """Yields the answer piece by piece, without the prefix.
+
+        Pieces are whole characters. Ends early once ``cancel`` is set.
+
+        Raises:
+            LlmError: ``prompt_too_long`` where it does not fit the context.
+        """
+
+    def fits(self, request: Generation) -> bool:
+        """Returns whether prompt and answer fit the context."""
+
+    def close(self) -> None:
+        """Frees the model."""
