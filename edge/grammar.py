@@ -36,7 +36,7 @@ def candidates(lexicon: Lexicon, text: str) -> list[tuple[Reading, Intent]]:
         return []
     before, after = _around(lexicon)
     found = readings(
-        lexicon.commands,
+        lexicon.commands.graph,
         words,
         _endings(lexicon, words),
         starts=_skipped(words, before),
@@ -45,13 +45,13 @@ def candidates(lexicon: Lexicon, text: str) -> list[tuple[Reading, Intent]]:
         ),
     )
     found.sort(key=lambda r: (-r.n_literal, -r.n_listed, r.sentence))
-    best: dict[int, Reading] = {}
+    best: dict[str, tuple[Reading, Intent]] = {}
     for reading in found:
-        best.setdefault(lexicon.owners[reading.sentence], reading)
-    return [
-        (reading, _intent(lexicon, lexicon.intents[owner], reading, tokens, text))
-        for owner, reading in best.items()
-    ]
+        declared = lexicon.commands.intents[reading.sentence]
+        if declared.name not in best:
+            intent = _intent(lexicon, declared, reading, tokens, text)
+            best[declared.name] = (reading, intent)
+    return list(best.values())
 
 
 def claimed(lexicon: Lexicon, sentence: str) -> frozenset[str]:
@@ -61,13 +61,13 @@ def claimed(lexicon: Lexicon, sentence: str) -> frozenset[str]:
     """
     words = words_of(sentence)
     found = readings(
-        lexicon.claims,
+        lexicon.claims.graph,
         words,
         _endings(lexicon, words),
         starts=range(len(words)),
         ends=frozenset(range(len(words) + 1)),
     )
-    return frozenset(lexicon.claimants[reading.sentence] for reading in found)
+    return frozenset(lexicon.claims.intents[reading.sentence].name for reading in found)
 
 
 def _endings(

@@ -26,6 +26,15 @@ from models.pack import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sentences:
+    """Templates, ready to be matched, and whose they are."""
+
+    graph: WordGraph
+    intents: tuple[IntentDeclaration, ...]
+    """The intent of each sentence of the graph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lexicon:
     """What can be said and done now; a change of the scene makes a new one."""
 
@@ -37,14 +46,10 @@ class Lexicon:
     lists: Mapping[str, SlotWords]
     names: Mapping[str, str]
     """What players call each object of the scene, by id."""
-    commands: WordGraph
-    """The intents' sentences, in order."""
-    owners: tuple[int, ...]
-    """For each sentence of ``commands``, the position of its intent."""
-    claims: WordGraph
-    """What replies say when something was done."""
-    claimants: tuple[str, ...]
-    """For each sentence of ``claims``, the name of its intent."""
+    commands: Sentences
+    """What asks for an intent."""
+    claims: Sentences
+    """What claims that an intent was done."""
 
     def intent(self, name: str) -> IntentDeclaration | None:
         """Returns the intent of this name, if it can be done now."""
@@ -113,10 +118,17 @@ def default_scene(pack: Pack) -> Scene:
     )
 
 
-def build_lexicon(pack: Pack, scene: Scene) -> Lexicon:
+def build_lexicon(
+    pack: Pack, scene: Scene, *, previous: Lexicon | None = None
+) -> Lexicon:
     """Returns what can be said now.
 
     Where two objects of the scene share a name, the name means the first of them.
+
+    Args:
+        pack: The experience.
+        scene: What the game tells now.
+        previous: The lexicon of the scene before; what has not changed is taken over.
 
     Raises:
         PackError: The templates make too many words.
@@ -126,31 +138,36 @@ def build_lexicon(pack: Pack, scene: Scene) -> Lexicon:
         for intent in pack.intents
         if not intent.when or scene.facts.get(intent.when) is True
     )
-    sentences = [
-        (index, template)
-        for index, intent in enumerate(intents)
-        for template in intent.say
-    ]
-    # All intents: what cannot be done now cannot have been done either.
-    claims = [
-        (intent.name, template) for intent in pack.intents for template in intent.claims
-    ]
+    if previous is not None and previous.pack is not pack:
+        previous = None
+    lists = {name: _slot_words(found, scene) for name, found in pack.lists.items()}
     return Lexicon(
         pack=pack,
         version=_version(pack, scene, intents),
         intents=intents,
-        lists=MappingProxyType(
-            {name: _slot_words(found, scene) for name, found in pack.lists.items()}
-        ),
+        lists=MappingProxyType(lists),
         names=MappingProxyType({thing.id: thing.name for thing in scene.objects}),
-        commands=build_graph(
-            [template for _, template in sentences], rules=pack.rules, file=pack.file
-        ),
-        owners=tuple(index for index, _ in sentences),
-        claims=build_graph(
-            [template for _, template in claims], rules=pack.rules, file=pack.file
-        ),
-        claimants=tuple(name for name, _ in claims),
+        commands=previous.commands
+        if previous is not None and previous.intents == intents
+        else _sentences(pack, intents),
+        # Of all intents: what cannot be done now cannot have been done either.
+        claims=previous.claims if previous is not None else _claims(pack),
+    )
+
+
+def _sentences(pack: Pack, intents: tuple[IntentDeclaration, ...]) -> Sentences:
+    templates = [template for intent in intents for template in intent.say]
+    return Sentences(
+        graph=build_graph(templates, rules=pack.rules, file=pack.file),
+        intents=tuple(intent for intent in intents for _ in intent.say),
+    )
+
+
+def _claims(pack: Pack) -> Sentences:
+    templates = [template for intent in pack.intents for template in intent.claims]
+    return Sentences(
+        graph=build_graph(templates, rules=pack.rules, file=pack.file),
+        intents=tuple(intent for intent in pack.intents for _ in intent.claims),
     )
 
 

@@ -249,6 +249,7 @@ class _Spelling:
     nodes: list[_Piece]
     file: str
     states: list[State] = field(default_factory=list)
+    _words: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"": ()})
     _numbers: dict[int, int] = field(default_factory=dict)
     _pending: list[int] = field(default_factory=list)
     _n_spelled: int = 0
@@ -275,7 +276,7 @@ class _Spelling:
             place, spelled = pending.pop()
             node = self.nodes[place]
             ends_word = node.slot is not None or node.accepts >= 0 or node.text == " "
-            words = words_of(spelled) if ends_word else ()
+            words = self._words_of(spelled) if ends_word else ()
             if words:
                 self._lead(state, words, place)
                 continue
@@ -297,6 +298,11 @@ class _Spelling:
                     seen.add(way)
                     pending.append(way)
                     self._count()
+
+    def _words_of(self, spelled: str) -> tuple[str, ...]:
+        if spelled not in self._words:
+            self._words[spelled] = words_of(spelled)
+        return self._words[spelled]
 
     def _lead(self, state: State, words: tuple[str, ...], place: int) -> None:
         target = self._state_at(place)
