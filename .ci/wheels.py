@@ -46,12 +46,18 @@ CMAKE_DEFINES = {
     "LLAMA_BUILD_TOOLS": "OFF",
     "LLAVA_BUILD": "OFF",
 }
-# Read by CMake after `project()`. The package forces LLAMA_BUILD_COMMON into CMake's
-# cache, where no setting can undo it; a normal variable hides the cached one. A wheel
-# cannot hold links, so versioned names would mean each library three times.
+# Read by CMake after `project()`.
 CMAKE_PRELUDE = """\
+# The package forces this option into CMake's cache, where no setting can undo it; a
+# normal variable hides the cached one.
 set(LLAMA_BUILD_COMMON OFF)
+# A wheel cannot hold links: versioned names would mean each library three times.
 set(CMAKE_PLATFORM_NO_VERSIONED_SONAME ON)
+# GCC 12's _tile_loadconfig tells the optimiser that it reads 8 of the 64 bytes, so the
+# rest stays unset and AMX kernels fault. No headset has AMX, nothing is lost.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  add_compile_options(-mno-amx-tile -mno-amx-int8 -mno-amx-bf16)
+endif()
 """
 
 BUILD_LOCK = Path(__file__).resolve().parent / "locks" / "build.txt"
@@ -112,7 +118,7 @@ def host_spec(cpuinfo: Path = Path("/proc/cpuinfo")) -> WheelSpec:
 
 
 def cpu_features(cpuinfo: Path) -> tuple[str, ...]:
-    """Returns the processor's features, sorted; its name where the kernel lists none."""
+    """Returns the processor's features, sorted, or its name if none are listed."""
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
     if found is None:
