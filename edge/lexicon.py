@@ -71,6 +71,25 @@ class Lexicon:
             )
         )
 
+    @property
+    def actions(self) -> str:
+        """The intents the language model may choose, one a line, with their slots.
+
+        As in ``move(direction: forward|back, distance_m: 0.1-100)``; a question mark
+        follows slots that may be left out.
+        """
+        return "\n".join(
+            f"{intent.name}({', '.join(self._arguments(intent))})"
+            for intent in self.llm_intents()
+        )
+
+    def _arguments(self, intent: IntentDeclaration) -> list[str]:
+        return [
+            f"{slot}{'' if slot in intent.required else '?'}: {shown}"
+            for slot, list_name in intent.slots.items()
+            if (shown := self.lists[list_name].summary)
+        ]
+
     def schema(self) -> dict[str, object]:
         """Returns the JSON schema of one intent, as the language model may write it.
 

@@ -35,6 +35,10 @@ class SlotWords(Protocol):
     def accepts(self, value: object) -> bool:
         """Returns whether the schema allows a value."""
 
+    @property
+    def summary(self) -> str:
+        """The values in a few words; empty where there are none."""
+
 
 @dataclass(slots=True)
 class _Step:
@@ -87,6 +91,11 @@ class Phrases:
     def accepts(self, value: object) -> bool:
         """Returns whether it is one of the values."""
         return value in self.values
+
+    @property
+    def summary(self) -> str:
+        """Returns the values."""
+        return "|".join(self.values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,6 +174,11 @@ class Numbers:
             and self.low <= value <= self.high
         )
 
+    @property
+    def summary(self) -> str:
+        """Returns the bounds."""
+        return f"{self.low:g}-{self.high:g}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnyWords:
@@ -187,3 +201,8 @@ class AnyWords:
     def accepts(self, value: object) -> bool:
         """Returns whether it is a text of that length."""
         return isinstance(value, str) and 1 <= len(value) <= MAX_TEXT_CHARS
+
+    @property
+    def summary(self) -> str:
+        """Returns what it is."""
+        return "text"

@@ -181,6 +181,8 @@ class PackModels:
     vad: str = "silero-vad"
     asr: str = "whisper-base"
     llm: str = "smollm2-135m-instruct-q4_1"
+    lines: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Line of each name in ``pack.toml``, by field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,9 +190,9 @@ class Listening:
     """When the player is heard."""
 
     mode: str = "open_mic"
-    """``open_mic`` or ``push_to_talk``."""
+    """``open_mic``: speech begins and ends by itself."""
     endpoint_ms: tuple[int, int] = (250, 700)
-    """Silence that ends a finished phrase, and one that is not finished."""
+    """Silence that ends a finished phrase, and one that may go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

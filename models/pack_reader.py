@@ -20,6 +20,7 @@ from models.pack_lists import read_lists
 from models.pack_table import NAME, Findings, Table, is_number
 
 LANGUAGES = ("en",)
+MODES = ("open_mic",)
 TIERS = ("grammar", "llm")
 MAX_PERSONA_CHARS = 2_000
 MAX_CHARACTERS = 20
@@ -100,11 +101,7 @@ def _languages(root: Table) -> tuple[str, ...]:
     languages = root.texts("languages")
     for path, language in languages:
         if language not in LANGUAGES:
-            root.error(
-                path,
-                f'language "{language}" is not there yet.',
-                f"There is: {', '.join(LANGUAGES)}.",
-            )
+            root.error(path, *_not_there(language, LANGUAGES, later=(language,)))
     return tuple(language for _, language in languages) or ("en",)
 
 
@@ -119,13 +116,23 @@ def _models(root: Table) -> PackModels:
     for key, name in names.items():
         if not _STORE_NAME.fullmatch(name):
             table.error(key, f'"{name}" is not the name of a model.')
-    return PackModels(vad=names["vad"], asr=names["asr"], llm=names["llm"])
+    lines = {key: table.findings.lines.at(*table.path, key) for key in names}
+    return PackModels(
+        vad=names["vad"],
+        asr=names["asr"],
+        llm=names["llm"],
+        lines=MappingProxyType(lines),
+    )
 
 
 def _listening(table: Table) -> Listening:
     table.known("mode", "endpoint_ms")
     standard = Listening()
-    mode = table.choice("mode", ("open_mic", "push_to_talk"), standard.mode)
+    mode = table.text("mode", standard.mode)
+    if mode not in MODES:
+        table.error(
+            "mode", *_not_there(mode, MODES, later=("push_to_talk", "wake_phrase"))
+        )
     endpoint_ms = table.numbers("endpoint_ms", n=2)
     if endpoint_ms is None:
         return Listening(mode=mode)
@@ -143,17 +150,17 @@ def _tiers(table: Table) -> tuple[str, ...]:
     table.known("tiers")
     tiers = table.texts("tiers")
     for path, tier in tiers:
-        if tier == "semantic":
-            table.error(
-                path,
-                'tier "semantic" is not there yet.',
-                f"There are: {', '.join(TIERS)}.",
-            )
-        elif tier not in TIERS:
-            table.error(
-                path, f'unknown tier "{tier}".', f"There are: {', '.join(TIERS)}."
-            )
+        if tier not in TIERS:
+            table.error(path, *_not_there(tier, TIERS, later=("semantic",)))
     return tuple(dict.fromkeys(tier for _, tier in tiers)) or ("grammar",)
+
+
+def _not_there(
+    name: str, known: tuple[str, ...], *, later: tuple[str, ...]
+) -> tuple[str, str]:
+    """Returns the message and the hint about a name that cannot be used."""
+    what = f'"{name}" is not there yet.' if name in later else f'unknown "{name}".'
+    return what, f"There is: {', '.join(known)}."
 
 
 def _characters(root: Table, read_text: ReadText) -> tuple[Character, ...]:
