@@ -157,7 +157,7 @@ def load_index_settings(environ: Mapping[str, str] = os.environ) -> IndexSetting
 def _pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Return pip's settings by option name; PIP_* win over the files."""
     settings: dict[str, str] = {}
-    found = _pip_files()
+    found = _pip_files(environ)
     for section in _SECTIONS:
         settings.update(found.get(section, {}))
     for key, value in environ.items():
@@ -166,12 +166,13 @@ def _pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     return settings
 
 
-def _pip_files() -> dict[str, dict[str, str]]:
+def _pip_files(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Return what pip's configuration files say, by section; nothing without pip."""
     if importlib.util.find_spec("pip") is None:
         return {}
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"],
+        env=dict(environ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
