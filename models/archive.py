@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from models.disk import read_chunks
 from models.errors import ModelError
@@ -54,7 +55,7 @@ def _read_zip(
                 raise _refused(filename, name, "is not a file")
             _require_size(filename, name, info.file_size, size_bytes)
             with opened.open(info) as stream:
-                yield name, read_chunks(stream, size_bytes)
+                yield name, _chunks(stream, filename, size_bytes)
 
 
 def _read_tar(
@@ -72,10 +73,16 @@ def _read_tar(
                 raise _refused(filename, info.name, "is not a file")
             _require_size(filename, info.name, info.size, size_bytes)
             with stream:
-                yield info.name, read_chunks(stream, size_bytes)
+                yield info.name, _chunks(stream, filename, size_bytes)
             if not missing:
                 return
     raise _refused(filename, ", ".join(missing), "is not in it")
+
+
+def _chunks(stream: IO[bytes], filename: str, size_bytes: int) -> Iterator[bytes]:
+    # Whoever takes the bytes runs this, long after the member was opened.
+    with _refusals(filename):
+        yield from read_chunks(stream, size_bytes)
 
 
 @contextmanager

@@ -77,7 +77,8 @@ def _complete(
         raise _offline([manifest.name for manifest in gaps])
     require_free(store.root, room_needed(store, every_gap))
     done: set[Download] = set()
-    with _open_index() as index:
+    with ExitStack() as opened:
+        index: Index | None = None
         for manifest, found in gaps.items():
             for gap in found:
                 download = gap.part.download
@@ -85,6 +86,7 @@ def _complete(
                     fill_from_file(gap, gap.part.source.path)
                 elif download and download not in done:
                     done.add(download)
+                    index = index or opened.enter_context(_open_index())
                     same = [gap for gap in every_gap if gap.part.download == download]
                     with _locked(store, download.sha256, download.filename, progress):
                         path = store.download_path(download.sha256)
