@@ -89,6 +89,8 @@ def disk_failures(root: Path) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever was told of the progress has gone
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:

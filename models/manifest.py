@@ -173,6 +173,10 @@ def load_manifest(path: Path) -> ModelManifest:
     if not _NAME.fullmatch(name) or name != path.stem:
         raise table.error(f"name must be the file's own, {path.stem}, in a-z 0-9 . _ -")
     archives = tuple(_parse_archive(entry) for entry in table.tables("archives"))
+    if len({(archive.project, archive.version) for archive in archives}) < len(
+        archives
+    ):
+        raise table.error("two archives are of the same project and version")
     files = tuple(
         _parse_file(entry, archives, path.parent) for entry in table.tables("files")
     )

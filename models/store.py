@@ -130,7 +130,8 @@ class Store:
         Files whose stamp holds are not read again; the others are hashed.
 
         Raises:
-            ModelError: `model_unknown`, `model_missing` or `model_altered`.
+            ModelError: `model_unknown`, `model_missing`, `model_altered` or
+                `cache_unreadable`.
         """
         state, checks = self._check(self.manifest(name))
         if state is State.MISSING:
@@ -192,10 +193,17 @@ class Store:
 
     def _check(self, manifest: ModelManifest) -> tuple[State, tuple[FileCheck, ...]]:
         folder = self.folder(manifest.name)
-        if not folder.is_dir():
-            return State.MISSING, ()
-        stamps = load_stamps(folder)
-        checks = check_files(manifest, folder, stamps)
+        try:
+            if not folder.is_dir():
+                return State.MISSING, ()
+            stamps = load_stamps(folder)
+            checks = check_files(manifest, folder, stamps)
+        except OSError as error:
+            raise ModelError(
+                "cache_unreadable",
+                f"Cannot read {error.filename or folder}: {error.strerror}.",
+                "Set HEADSIDE_CACHE to a folder that is yours.",
+            ) from error
         if any(check.stamp != stamps.get(str(check.path)) for check in checks):
             self._keep_stamps(manifest.name, checks)
         if all(check.state is State.READY for check in checks):

@@ -75,6 +75,7 @@ def test_the_manifest_of_the_mistakes_below_is_good(tmp_path: Path) -> None:
         ('format = "onnx"', 'format = "onnx', "boat.toml"),
         (FILE, "", "at least one file"),
         (ARCHIVE, "", "no archive boats==1.0 is described"),
+        (ARCHIVE, ARCHIVE + ARCHIVE, "two archives are of the same project"),
         ("boats==1.0!", "boats==2.0!", "no archive boats==2.0 is described"),
         ("pypi:boats==1.0!", "ftp:boats/", "source must be"),
         ("boats==1.0!boats/hull.onnx", "boats", "source must be"),

@@ -133,6 +133,18 @@ def test_a_copy_is_hashed_once_and_stamped_anew(store: Store, raft: Path) -> Non
     assert after["deep/rope.bin"] == before["deep/rope.bin"]
 
 
+def test_a_cache_that_cannot_be_read_is_named(store: Store, raft: Path) -> None:
+    del raft
+    root = store.root / ("n" * 300)  # no file system takes so long a name
+    nowhere = Store(root, manifest_folders=(store.root / "manifests",))
+
+    with pytest.raises(ModelError) as caught:
+        nowhere.path("raft")
+
+    assert caught.value.code == "cache_unreadable"
+    assert str(root) in caught.value.message
+
+
 def test_a_stamp_that_holds_spares_the_reading(store: Store, raft: Path) -> None:
     logs = raft / "logs.bin"
     status = logs.stat()
