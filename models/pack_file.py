@@ -12,7 +12,6 @@ from models.pack import Pack, PackError, Problem
 from models.pack_reader import read_pack
 from models.pack_syntax import parse_document
 from models.pack_table import Findings
-from models.toml_lines import TomlLines, toml_lines
 
 BUILT_IN_FOLDER = Path(__file__).parent / "packs"
 MAX_PACK_BYTES = 256 * 1024
@@ -72,17 +71,10 @@ def load_pack(name_or_path: str | os.PathLike[str]) -> Pack:
     reader = _FolderReader(folder=folder)
     file = str(folder / "pack.toml")
     text = reader.read_text("pack.toml", limit_bytes=MAX_PACK_BYTES)
-    document, problems = parse_document(text, file=file)
-    # Without a document there are no keys to find, and nothing else to say.
-    lines = toml_lines(text) if document else TomlLines(lines={})
-    findings = Findings(file=file, lines=lines, problems=problems)
-    if document or not problems:
-        pack = read_pack(
-            document,
-            findings=findings,
-            read_text=reader.read_knowledge,
-            version=reader.version,
-        )
+    document = parse_document(text, file=file)
+    findings = Findings(file=file, lines=document.lines, problems=document.problems)
+    if document.values or not document.problems:
+        pack = read_pack(document.values, findings=findings, files=reader)
     if findings.problems:
         raise invalid(str(name_or_path), findings.problems)
     return pack
@@ -118,6 +110,7 @@ class _FolderReader:
         return self._digest[:16]
 
     def read_knowledge(self, name: str) -> str:
+        """Returns the text of a file that a character knows."""
         return self.read_text(name, limit_bytes=MAX_KNOWLEDGE_BYTES)
 
     def read_text(self, name: str, *, limit_bytes: int) -> str:
@@ -143,7 +136,7 @@ class _FolderReader:
                     f'"{name}" is a link.',
                     "Packs hold no links; copy the file into the folder.",
                 )
-        data = _read_bytes(path, name=name, limit_bytes=limit_bytes)
+        data = _read_bytes(path, limit_bytes=limit_bytes)
         self._digest = hashlib.sha256(self._digest.encode() + data).hexdigest()
         try:
             return data.decode("utf-8-sig").replace("\r\n", "\n")
@@ -151,27 +144,37 @@ class _FolderReader:
             line = data.count(b"\n", 0, error.start) + 1
             raise PackError(
                 "pack_encoding",
-                f'"{name}" is not UTF-8 text (line {line}).',
+                f"{path}:{line}: this is not UTF-8 text.",
                 "Save it as UTF-8.",
             ) from error
 
 
-def _read_bytes(path: Path, *, name: str, limit_bytes: int) -> bytes:
+def _read_bytes(path: Path, *, limit_bytes: int) -> bytes:
     try:
         # Not to follow a link put there meanwhile, nor to wait for a pipe's writer.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise PackError("pack_file", f'"{name}" is not a file.')
-            data = file.read(limit_bytes + 1)
+        try:
+            is_file = stat.S_ISREG(os.fstat(handle).st_mode)
+            data = _read_all(handle, limit_bytes + 1) if is_file else b""
+        finally:
+            os.close(handle)
     except OSError as error:
         raise PackError(
             "pack_file",
-            f'"{name}" cannot be read: {error.strerror or error}.',
+            f"{path} cannot be read: {error.strerror or error}.",
         ) from error
+    if not is_file:
+        raise PackError("pack_file", f"{path} is not a file.")
     if len(data) > limit_bytes:
         raise PackError(
             "pack_size",
-            f'"{name}" is longer than {limit_bytes // 1024} KiB.',
+            f"{path} is longer than {limit_bytes // 1024} KiB.",
         )
     return data
+
+
+def _read_all(handle: int, limit_bytes: int) -> bytes:
+    data = b""
+    while len(data) < limit_bytes and (more := os.read(handle, limit_bytes)):
+        data += more
+    return data[:limit_bytes]

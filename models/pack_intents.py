@@ -206,25 +206,26 @@ class _IntentReader:
             templates.append(template)
             shapes.append(shape)
             self.n_pieces += shape.n_pieces
-            self._check_shape(path, shape)
+            self._check_shape(path, text, shape)
         return tuple(templates), shapes
 
-    def _check_shape(self, path: KeyPath, shape: Measure) -> None:
+    def _check_shape(self, path: KeyPath, text: str, shape: Measure) -> None:
+        shown = f'"{text:.60}"'
         if shape.n_sentences > MAX_SENTENCES:
             self.table.error(
                 path,
-                f"stands for {shape.n_sentences:,} sentences; "
+                f"{shown} stands for {shape.n_sentences:,} sentences; "
                 f"{MAX_SENTENCES:,} are allowed.",
                 "Split it, or move alternatives into a list.",
             )
         if shape.n_least == 0:
             self.table.error(
                 path,
-                "matches without any word of its own.",
+                f"{shown} matches without any word of its own.",
                 "At least one word or slot, free text aside, must not be optional.",
             )
         for slot in sorted(shape.repeated):
-            self.table.error(path, f'can fill slot "{slot}" twice.')
+            self.table.error(path, f'{shown} can fill slot "{slot}" twice.')
 
     def _slots(self, templates: tuple[Template, ...]) -> dict[str, str]:
         slots: dict[str, str] = {}

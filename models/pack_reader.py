@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from types import MappingProxyType
+from typing import Protocol
 
 from models.pack import (
     Character,
@@ -43,24 +43,30 @@ _KEYS = (
 )
 _STORE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
-ReadText = Callable[[str], str]
-"""Returns the text of a file of the pack; raises PackError."""
+
+class PackFiles(Protocol):
+    """The files of the pack beside its ``pack.toml``."""
+
+    def read_knowledge(self, name: str) -> str:
+        """Returns the text of a file that a character knows; raises PackError."""
+
+    @property
+    def version(self) -> str:
+        """Changes with every text that was read."""
 
 
 def read_pack(
     document: dict[str, object],
     *,
     findings: Findings,
-    version: str,
-    read_text: ReadText,
+    files: PackFiles,
 ) -> Pack:
     """Returns the pack; where ``findings`` gained mistakes, it must not be used.
 
     Args:
         document: The parsed ``pack.toml``.
         findings: Where mistakes are kept.
-        version: What the pack's version shall be.
-        read_text: Reads the files a character knows.
+        files: Where characters find what they know.
     """
     root = Table(findings=findings, path=(), values=document).known(*_KEYS)
     if root.values.get("format") != 1:
@@ -73,18 +79,19 @@ def read_pack(
     intents = read_intents(root, grammar)
     if not intents:
         root.error("intents", "has no intents.", "Declare one: [intents.NAME].")
+    characters = _characters(root, files)
     never = root.table("never").known("say")
     scene = root.table("scene").known("object", "facts")
     return Pack(
         name=name,
         title=root.text("title", name),
         file=findings.file,
-        version=version,
+        version=files.version,
         languages=_languages(root),
         models=_models(root),
         listening=_listening(root.table("listen")),
         tiers=_tiers(root.table("understand")),
-        characters=_characters(root, read_text),
+        characters=characters,
         lists=MappingProxyType(lists),
         rules=MappingProxyType(dict(grammar.rules)),
         intents=intents,
@@ -101,7 +108,8 @@ def _languages(root: Table) -> tuple[str, ...]:
     languages = root.texts("languages")
     for path, language in languages:
         if language not in LANGUAGES:
-            root.error(path, *_not_there(language, LANGUAGES, later=(language,)))
+            wrong = _not_there("language", language, LANGUAGES, later=(language,))
+            root.error(path, *wrong)
     return tuple(language for _, language in languages) or ("en",)
 
 
@@ -130,9 +138,8 @@ def _listening(table: Table) -> Listening:
     standard = Listening()
     mode = table.text("mode", standard.mode)
     if mode not in MODES:
-        table.error(
-            "mode", *_not_there(mode, MODES, later=("push_to_talk", "wake_phrase"))
-        )
+        later = ("push_to_talk", "wake_phrase")
+        table.error("mode", *_not_there("mode", mode, MODES, later=later))
     endpoint_ms = table.numbers("endpoint_ms", n=2)
     if endpoint_ms is None:
         return Listening(mode=mode)
@@ -151,22 +158,24 @@ def _tiers(table: Table) -> tuple[str, ...]:
     tiers = table.texts("tiers")
     for path, tier in tiers:
         if tier not in TIERS:
-            table.error(path, *_not_there(tier, TIERS, later=("semantic",)))
+            table.error(path, *_not_there("tier", tier, TIERS, later=("semantic",)))
     return tuple(dict.fromkeys(tier for _, tier in tiers)) or ("grammar",)
 
 
 def _not_there(
-    name: str, known: tuple[str, ...], *, later: tuple[str, ...]
+    kind: str, name: str, known: tuple[str, ...], *, later: tuple[str, ...]
 ) -> tuple[str, str]:
     """Returns the message and the hint about a name that cannot be used."""
-    what = f'"{name}" is not there yet.' if name in later else f'unknown "{name}".'
-    return what, f"There is: {', '.join(known)}."
+    hint = f"There is: {', '.join(known)}."
+    if name in later:
+        return f'{kind} "{name}" is not there yet.', hint
+    return f'unknown {kind} "{name}".', hint
 
 
-def _characters(root: Table, read_text: ReadText) -> tuple[Character, ...]:
+def _characters(root: Table, files: PackFiles) -> tuple[Character, ...]:
     section = root.table("character")
     characters = [
-        _character(name, section.table(name), read_text)
+        _character(name, section.table(name), files)
         for name in section.names(what="a character", limit=MAX_CHARACTERS)
     ]
     if not characters:
@@ -176,7 +185,7 @@ def _characters(root: Table, read_text: ReadText) -> tuple[Character, ...]:
     return tuple(characters)
 
 
-def _character(name: str, table: Table, read_text: ReadText) -> Character:
+def _character(name: str, table: Table, files: PackFiles) -> Character:
     table.known("persona", "knows", "fallback", "examples")
     persona = table.text("persona", limit=MAX_PERSONA_CHARS)
     if not persona and "persona" not in table.values:
@@ -184,7 +193,7 @@ def _character(name: str, table: Table, read_text: ReadText) -> Character:
     knowledge = []
     for path, file in table.texts("knows", limit=MAX_KNOWLEDGE_FILES):
         try:
-            knowledge.append(read_text(file).strip())
+            knowledge.append(files.read_knowledge(file).strip())
         except PackError as error:
             table.error(path, error.message, error.hint)
     fallback = tuple(text for _, text in table.texts("fallback"))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import Any
+from dataclasses import dataclass, field
 
 from models.pack import Problem
+from models.toml_lines import TomlLines, toml_lines
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _DECLARED = re.compile(r"Cannot declare (\(.*\)) twice")
 _HEADER = re.compile(r"[ \t]*\[")
-_MAX_DUPLICATES = 50
+_DEEP_KEY = re.compile(
+    r"(?:^|[{,\[])[ \t]*"
+    r"""(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){16}""",
+    re.MULTILINE,
+)
+_MAX_DUPLICATES = 20
 _HINTS = {
     "Invalid value": 'Text needs quotes: key = "text". A list needs a closing ].',
     "Illegal character '\\n'": "A quote is opened on this line and never closed.",
@@ -27,18 +33,36 @@ _HINTS = {
 }
 
 
-def parse_document(text: str, *, file: str) -> tuple[dict[str, Any], list[Problem]]:
-    """Returns the document, and its duplicates and syntax errors.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A TOML file as far as it could be read."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    """Empty after a syntax error."""
+    lines: TomlLines = field(default_factory=lambda: TomlLines(lines={}))
+    problems: list[Problem]
+
+
+def parse_document(text: str, *, file: str) -> Document:
+    """Returns the document, with its duplicates and syntax errors.
 
     A table or key that is given twice is reported and read as if the second were not
-    there, so that the rest can still be checked; after a syntax error the document is
-    empty.
+    there, so that the rest can still be checked.
     """
+    deep = _DEEP_KEY.search(text)
+    if deep:
+        # Keys of thousands of parts take tomllib minutes and gigabytes.
+        line = text.count("\n", 0, deep.end()) + 1
+        return Document(problems=[_too_deep(file, line)])
     problems: list[Problem] = []
     remaining = text
     for _ in range(_MAX_DUPLICATES):
         try:
-            return tomllib.loads(remaining), problems
+            return Document(
+                values=tomllib.loads(remaining),
+                lines=toml_lines(remaining),
+                problems=problems,
+            )
         except tomllib.TOMLDecodeError as error:
             problem, remaining, is_duplicate = _explained(
                 str(error), text=remaining, file=file
@@ -50,10 +74,19 @@ def parse_document(text: str, *, file: str) -> tuple[dict[str, Any], list[Proble
             if not is_duplicate:
                 break
         except RecursionError:
-            return {}, [Problem(file=file, line=1, message="brackets are too deep.")]
-        except ValueError as error:  # a number with thousands of digits, a date
-            return {}, [Problem(file=file, line=1, message=f"{error}.")]
-    return {}, problems
+            return Document(problems=[_too_deep(file, 1)])
+        except ValueError as error:  # a number with thousands of digits
+            return Document(problems=[Problem(file=file, line=1, message=f"{error}.")])
+    return Document(problems=problems)
+
+
+def _too_deep(file: str, line: int) -> Problem:
+    return Problem(
+        file=file,
+        line=line,
+        message="keys or brackets lie too deep in each other.",
+        hint="No key of a pack has more than five parts.",
+    )
 
 
 def _explained(message: str, *, text: str, file: str) -> tuple[Problem, str, bool]:

@@ -109,7 +109,7 @@ class Table:
         """Returns the text under ``key``; without a default it must not be empty."""
         value = self.values.get(key, default)
         if not isinstance(value, str) or (key in self.values and not value.strip()):
-            self.error(key, f'"{key}" must be text in quotes.')
+            self.error(key, f'"{key}" must be text in quotes, and not empty.')
             return default
         if len(value) > limit:
             self.error(

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 KeyPath = tuple[str | int, ...]
 """Keys and array positions from the top, e.g. ``("intents", "move", "say", 0)``."""
 
+_MAX_DEPTH = 16
+"""Deeper keys are placed with the key around them."""
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -85,6 +87,7 @@ class _Scanner:
         self._value((*table, *keys))
 
     def _value(self, path: KeyPath) -> None:
+        path = path[:_MAX_DEPTH]
         if self._here("["):
             self._array(path)
         elif self._here("{"):
