@@ -1,7 +1,7 @@
 """Work on what nobody vouches for, in a process of its own with limits.
 
-Native code that reads a bad file may abort the whole process, and a template may run for
-ever. Here that ends as a message.
+Native code that reads a bad file may abort the whole process, and a template may run
+for ever. Here that ends as a message.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import HeadsideError
+
+if sys.platform == "win32":
+    resource = None  # There are no such limits; the wall clock still holds.
+else:
+    import resource
 
 _WALL_TO_CPU = 10
 """A loaded machine gives a process a tenth of its time, not less."""
@@ -34,7 +39,9 @@ class ChildLimits:
     output_bytes: int
 
 
-def run_child(module: str, payload: dict[str, Any], limits: ChildLimits) -> dict[str, Any]:
+def run_child(
+    module: str, payload: dict[str, Any], limits: ChildLimits
+) -> dict[str, Any]:
     """Returns what ``module.run(payload)`` returns, run in a child process.
 
     Payload and result are JSON objects.
@@ -74,9 +81,7 @@ def _arguments(limits: ChildLimits) -> list[str]:
 
 
 def _limit(cpu_s: int, memory_bytes: int) -> None:
-    try:
-        import resource
-    except ImportError:  # Windows has no such limits; the wall clock still holds.
+    if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))

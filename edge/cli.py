@@ -26,7 +26,10 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Runs the command line; the exit code is 0, 1 for our errors, 2 for usage, or 130."""
+    """Runs the command line.
+
+    Exit codes: 0, 1 for errors of ours, 2 for wrong usage, 130 where interrupted.
+    """
     try:
         _dispatch(sys.argv[1:])
     except HeadsideError as error:

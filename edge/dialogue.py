@@ -1,7 +1,7 @@
 """The character's side of a conversation: what it is told, and what it may say.
 
-The order of a prompt is fixed: schema, persona, history, scene and words. It grows at its
-end alone, so that a model's cache of the beginning stays good from turn to turn.
+The order of a prompt is fixed: schema, persona, history, scene and words. It grows at
+its end alone, so that a model's cache of the beginning stays good from turn to turn.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from models.pack import Character
 
 MAX_HISTORY_TURNS = 8
 _SENTENCE_END = re.compile(r"[.!?\u2026]+[\"')\]]*(?=\s)")
+_FINISHED = re.compile(r"[.!?\u2026][\"')\]]*$")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|No|vs|etc|e\.g|i\.e)\.$")
 
 
@@ -51,9 +52,13 @@ class Conversation:
         return tuple(self._exchanges)
 
     def remember(self, exchange: Exchange) -> None:
-        """Adds a turn, and forgets the oldest beyond ``MAX_HISTORY_TURNS``."""
+        """Adds a turn; beyond ``MAX_HISTORY_TURNS`` the older half is forgotten.
+
+        Half at once, since what follows a forgotten turn is read by the model anew.
+        """
         self._exchanges.append(exchange)
-        del self._exchanges[:-MAX_HISTORY_TURNS]
+        if len(self._exchanges) > MAX_HISTORY_TURNS:
+            del self._exchanges[: MAX_HISTORY_TURNS // 2]
 
     def messages(self, words: str, *, schema: str, n_turns: int) -> tuple[Message, ...]:
         """Returns the prompt for what the player says now.
@@ -81,8 +86,11 @@ class Conversation:
 
 
 def sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Yields the sentences of a text that arrives in pieces, as soon as each is whole."""
-    text = ""
+    """Yields the sentences of a text that arrives in pieces, as soon as each is whole.
+
+    What is left unfinished at the end is yielded only where nothing came before it.
+    """
+    text, n_whole = "", 0
     for piece in pieces:
         text += piece
         start = 0
@@ -90,10 +98,12 @@ def sentences(pieces: Iterable[str]) -> Iterator[str]:
             if _ABBREVIATION.search(text, start, end.end()):
                 continue
             yield text[start : end.end()].strip()
+            n_whole += 1
             start = end.end()
         text = text[start:]
-    if text.strip():
-        yield text.strip()
+    rest = text.strip()
+    if rest and (n_whole == 0 or _FINISHED.search(rest)):
+        yield rest
 
 
 @dataclass(slots=True)
@@ -109,9 +119,7 @@ class ReplyGuard:
     neutral: Sequence[str]
     _n_replaced: int = field(init=False, default=0)
 
-    def checked(
-        self, spoken: Iterable[str], done: frozenset[str]
-    ) -> Iterator[str]:
+    def checked(self, spoken: Iterable[str], done: frozenset[str]) -> Iterator[str]:
         """Yields the sentences that may be said.
 
         Args:

@@ -1,10 +1,9 @@
-"""The chain: an utterance in, what it meant and what is answered out, as it is known."""
+"""The chain: an utterance in; what it meant and what is answered out, once known."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Event
@@ -17,9 +16,10 @@ from edge.intent import Intent, Tier, fill_line, read_intent
 from edge.lexicon import Lexicon
 from edge.llm.model import Generation, LanguageModel, Prompt, Sampling
 from edge.llm.output import (
+    DECIDED,
+    Choices,
     ReplyText,
     WrittenIntent,
-    answer_schema,
     read_answer,
     reply_prefix,
 )
@@ -27,8 +27,6 @@ from edge.vad import SegmenterConfig, SpeechDetector, Utterance, utterances
 from models.pack import Pack
 
 MAX_SENTENCES = 2
-_DECIDED = json.dumps(answer_schema({"type": "object"}))
-"""Schema of an answer whose intents stand in the prefix and are not generated."""
 
 
 class Stage(StrEnum):
@@ -79,13 +77,13 @@ class Runtime:
     threads: int
     """Each engine uses so many."""
     tiers: frozenset[Tier]
+    choices: Choices
+    """What the model may choose where the grammar finds nothing."""
     conversation: Conversation
     guard: ReplyGuard
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     sampling: Sampling = field(default_factory=Sampling)
     _n_canned: int = field(init=False, default=0)
-    _schema: str = field(init=False, default="")
-    _schema_of: object = field(init=False, default=None)
 
     def listen(self, chunks: Iterable[AudioChunk]) -> Iterator[Utterance]:
         """Yields what is said in a stream of sound."""
@@ -136,7 +134,9 @@ class Runtime:
     def _answer(
         self, transcript: Transcript, clock: _Clock, cancel: Event
     ) -> Iterator[Intent | Reply]:
-        hit = match(self.lexicon, transcript.text) if Tier.GRAMMAR in self.tiers else None
+        hit = (
+            match(self.lexicon, transcript.text) if Tier.GRAMMAR in self.tiers else None
+        )
         clock.ends(Stage.INTENT)
         if hit is not None:
             yield hit
@@ -151,9 +151,7 @@ class Runtime:
         """Yields the intents and sentences of one generation."""
         request = self._request(words, hit)
         done = {hit.name} if hit else set()
-        pieces = clock.marks_first(
-            self.model.generate(request, cancel), Stage.LLM
-        )
+        pieces = clock.marks_first(self.model.generate(request, cancel), Stage.LLM)
         answer = read_answer(pieces, request.prompt.prefix)
         first_words = ""
         for item in answer:
@@ -172,29 +170,22 @@ class Runtime:
 
     def _request(self, words: str, hit: Intent | None) -> Generation:
         chooses = hit is None and Tier.LLM in self.tiers
-        actions = self.lexicon.actions if chooses else ""
+        choices = self.choices if chooses else DECIDED
         n_turns = len(self.conversation.exchanges)
         while True:
             request = Generation(
                 prompt=Prompt(
                     messages=self.conversation.messages(
-                        words, schema=actions, n_turns=n_turns
+                        words, schema=choices.told, n_turns=n_turns
                     ),
                     prefix="" if chooses else reply_prefix([hit] if hit else []),
-                    schema=self._choices() if chooses else _DECIDED,
+                    schema=choices.schema,
                 ),
                 sampling=self.sampling,
             )
             if n_turns == 0 or self.model.fits(request):
                 return request
             n_turns -= 1
-
-    def _choices(self) -> str:
-        """Returns the schema of an answer that may choose any intent of the lexicon."""
-        if self._schema_of != self.lexicon.version:
-            self._schema = json.dumps(answer_schema(self.lexicon.schema()))
-            self._schema_of = self.lexicon.version
-        return self._schema
 
     def _canned(self, intent: Intent) -> str:
         if intent.confirm:

@@ -1,7 +1,7 @@
 """A first look at model files that no manifest vouches for.
 
-llama.cpp aborts the whole process on some bad files. Such a file is therefore opened by a
-child process first, with limits, and used there once.
+llama.cpp aborts the whole process on some bad files. Such a file is therefore opened by
+a child process first, with limits, and used there once.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ class Segmenter:
         """
         self._n_seen += 1
         if not self._speaking:
-            return self._listen(frame, probability)
+            self._listen(frame, probability)
+            return None
         self._frames.append(frame)
         if probability >= self.config.release:
             self._n_speech += 1

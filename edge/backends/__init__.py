@@ -1,0 +1,1 @@
+"""Vendor libraries, one file each; named in `edge.build` alone."""

@@ -27,7 +27,8 @@ class EchoDetector:
     def probabilities(self, frames: Samples) -> Samples:
         """Returns 1 for each loud frame and 0 for the others, (n, 512) -> (n,)."""
         loudness = np.sqrt(np.square(frames).mean(axis=1))  # (n,)
-        return (loudness >= _LOUD).astype(np.float32)
+        flags: Samples = (loudness >= _LOUD).astype(np.float32)
+        return flags
 
     def reset(self) -> None:
         """Does nothing: there is no state."""
@@ -40,7 +41,8 @@ class EchoRecogniser:
         self._text = text
 
     def transcribe(self, utterance: Utterance) -> Transcript:
-        """Returns the words it was made with."""
+        """Returns the words it was made with, whatever the utterance."""
+        del utterance
         return Transcript(text=self._text)
 
     def close(self) -> None:
@@ -63,6 +65,7 @@ class EchoModel:
 
     def fits(self, request: Generation) -> bool:
         """Returns True: there is no context to fill."""
+        del request
         return True
 
     def close(self) -> None:

@@ -33,6 +33,8 @@ from edge.llm.model import (
 
 _BATCH_TOKENS = 512
 _MAX_PIECE_BYTES = 512
+_PENALTY_TOKENS = 64
+"""The latest tokens of prompt and answer count as recent, as in llama.cpp."""
 _MAX_SCHEMAS = 16
 """Compiled constraints kept; a scene has one, and scenes change."""
 
@@ -50,7 +52,9 @@ class Llama:
             "Run `headside models verify`.",
         )
         parameters = llama_cpp.llama_model_default_params()
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+        self._model = llama_cpp.llama_model_load_from_file(
+            str(path).encode(), parameters
+        )
         if not self._model:
             raise failed
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
@@ -83,22 +87,21 @@ class Llama:
         if len(prompt) + n_left > self._n_ctx:
             raise LlmError(
                 "prompt_too_long",
-                f"A prompt of {len(prompt)} tokens and an answer of {n_left} exceed the "
-                f"context of {self._n_ctx}.",
+                f"A prompt of {len(prompt)} tokens and an answer of {n_left} exceed "
+                f"the context of {self._n_ctx}.",
                 "Shorten the persona, the knowledge or the history.",
             )
         matcher = self._matcher(request.prompt)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         penalty = request.sampling.repetition_penalty
-        generated: list[int] = []
         pending = self._not_cached(prompt)
         while not cancel.is_set() and self._decode(pending, cancel):
-            if len(generated) >= n_left:
+            if n_left <= 0:
                 return
-            pending = self._next_tokens(matcher, generated, penalty)
+            pending = self._next_tokens(matcher, penalty)
             if not pending:
                 return
-            generated += pending
+            n_left -= len(pending)
             text = decoder.decode(b"".join(map(self._piece, pending)))
             if text:
                 yield text
@@ -111,7 +114,7 @@ class Llama:
             self._context = self._model = None
 
     def _next_tokens(
-        self, matcher: llguidance.LLMatcher | None, generated: list[int], penalty: float
+        self, matcher: llguidance.LLMatcher | None, penalty: float
     ) -> list[int]:
         """Returns the tokens that come next; none at the end of the answer."""
         if matcher is not None:
@@ -122,7 +125,7 @@ class Llama:
             if matcher.is_stopped():
                 return []
         logits = self._logits()
-        _penalise(logits, generated, penalty)
+        _penalise(logits, self._cached[-_PENALTY_TOKENS:], penalty)
         token = int(logits.argmax())
         if matcher is not None and matcher.try_consume_tokens([token]) == 0:
             allowed = np.frombuffer(matcher.compute_bitmask(), np.uint8)
@@ -246,16 +249,16 @@ class Llama:
         return (llama_cpp.llama_vocab_get_text(self._vocab, token) or b"").decode()
 
 
-def _penalise(logits: Logits, generated: list[int], penalty: float) -> None:
-    """Makes tokens already generated less likely, in place (Keskar et al. 2019)."""
-    if penalty == 1.0 or not generated:
+def _penalise(logits: Logits, recent: list[int], penalty: float) -> None:
+    """Makes recent tokens less likely, in place (Keskar et al. 2019)."""
+    if penalty == 1.0:
         return
-    seen = np.unique(np.asarray(generated))
+    seen = np.unique(np.asarray(recent))
     scores = logits[seen]
     logits[seen] = np.where(scores > 0, scores / penalty, scores * penalty)
 
 
-@llama_cpp.llama_log_callback
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _discard(_level: int, _text: bytes, _data: Any) -> None:
     """Drops what llama.cpp would write to the terminal."""
 
@@ -274,3 +277,13 @@ def use_once(path: Path) -> None:
     for _piece in model.generate(request, Event()):
         pass
     model.close()
+
+
+def describe() -> str:
+    """Returns the processor features llama.cpp was built for."""
+    features = llama_cpp.llama_print_system_info().decode()
+    return " ".join(
+        name.partition("=")[0].split(":")[-1].strip()
+        for name in features.split("|")
+        if name.strip().endswith("= 1")
+    )

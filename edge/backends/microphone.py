@@ -1,68 +1,74 @@
 """The microphone, through PortAudio.
 
-The one thread boundary of the chain lies here: PortAudio's thread fills a bounded queue,
-and whoever pulls the chunks drains it. Sound that finds the queue full is dropped and
-counted.
+The one thread boundary of the chain lies here: PortAudio's thread fills a bounded
+queue, and whoever pulls the chunks drains it. Sound that finds the queue full is
+dropped and counted.
 """
 
 from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+import sounddevice
 
-from edge.audio import SAMPLE_RATE_HZ, AudioChunk, AudioError, Samples, chunks_from_frames
+from edge.audio import (
+    AudioChunk,
+    AudioError,
+    Samples,
+    chunks_from_frames,
+)
 from edge.backends.failures import vendor_errors
 
 _BLOCK_S = 0.032
 _QUEUE_S = 30.0
 
 
+def _opening() -> AbstractContextManager[None]:
+    return vendor_errors(
+        AudioError,
+        "microphone_missing",
+        "No microphone could be opened.",
+        "Connect one, or use --wav FILE.",
+    )
+
+
 class Microphone:
     """The default input device as a stream of chunks, without an end.
 
     Attributes:
+        name: The device's.
         n_dropped: Blocks of 32 ms lost because nobody drained the queue.
     """
 
     def __init__(self) -> None:
-        with vendor_errors(
-            AudioError,
-            "microphone_library",
-            "The microphone needs PortAudio.",
-            "Install headside[mic] and the system's PortAudio (libportaudio2).",
-        ):
-            import sounddevice
-        self._sounddevice = sounddevice
         self._queue: queue.Queue[Samples] = queue.Queue(round(_QUEUE_S / _BLOCK_S))
         self.n_dropped = 0
+        with _opening():
+            device = sounddevice.query_devices(kind="input")
+        self.name: str = device["name"]
+        self._rate_hz = int(device["default_samplerate"])
 
     def chunks(self) -> Iterator[AudioChunk]:
         """Yields what is heard until the caller stops pulling.
 
         Raises:
-            AudioError: There is no microphone.
+            AudioError: The microphone cannot be opened.
         """
-        with vendor_errors(
-            AudioError,
-            "microphone_missing",
-            "No microphone could be opened.",
-            "Connect one, or use --wav FILE.",
-        ):
-            device = self._sounddevice.query_devices(kind="input")
-            rate_hz = int(device["default_samplerate"])
-            stream = self._sounddevice.InputStream(
-                samplerate=rate_hz,
-                blocksize=round(rate_hz * _BLOCK_S),
+        with _opening():
+            stream = sounddevice.InputStream(
+                samplerate=self._rate_hz,
+                blocksize=round(self._rate_hz * _BLOCK_S),
                 channels=1,
                 dtype="float32",
                 callback=self._fill,
             )
         with stream:
             yield from chunks_from_frames(
-                self._drain(), rate_hz=rate_hz, name="The microphone"
+                self._drain(), rate_hz=self._rate_hz, name="The microphone"
             )
 
     def _fill(self, block: Any, _frames: int, _time: Any, _status: Any) -> None:

@@ -40,7 +40,9 @@ class Silero:
     def probabilities(self, frames: Samples) -> Samples:
         """Returns the probability of speech of each frame, (n, 512) -> (n,)."""
         if frames.ndim != 2 or frames.shape[1] != FRAME_SAMPLES:
-            raise VadError("vad_frames", f"Frames have shape {frames.shape}, not (n, 512).")
+            raise VadError(
+                "vad_frames", f"Frames have shape {frames.shape}, not (n, 512)."
+            )
         tails = frames[:, -_CONTEXT_SAMPLES:]
         contexts = np.concatenate([self._context, tails[:-1]])  # (n, 64)
         self._context = tails[-1:].copy()
@@ -60,3 +62,8 @@ class Silero:
 def use_once(path: Path) -> None:
     """Loads a model and runs it over silence; for files nobody vouches for."""
     Silero(path).probabilities(np.zeros((1, FRAME_SAMPLES), np.float32))
+
+
+def describe() -> str:
+    """Returns what the engine can compute on here."""
+    return ", ".join(onnxruntime.get_available_providers())

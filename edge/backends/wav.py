@@ -7,7 +7,13 @@ from pathlib import Path
 
 import soundfile
 
-from edge.audio import SAMPLE_RATE_HZ, AudioChunk, AudioError, Samples, chunks_from_frames
+from edge.audio import (
+    SAMPLE_RATE_HZ,
+    AudioChunk,
+    AudioError,
+    Samples,
+    chunks_from_frames,
+)
 from edge.backends.failures import vendor_errors
 
 _BLOCK_S = 4
@@ -44,7 +50,10 @@ class SoundFile:
         n_block = _BLOCK_S * min(sound.samplerate, 192_000)
         while True:
             with vendor_errors(
-                AudioError, "audio_damaged", f"{self._path} is damaged.", "Export it again."
+                AudioError,
+                "audio_damaged",
+                f"{self._path} is damaged.",
+                "Export it again.",
             ):
                 block: Samples = sound.read(n_block, dtype="float32")
             if not len(block):
@@ -55,7 +64,9 @@ class SoundFile:
         path = self._path
         if path.is_dir():
             raise AudioError(
-                "audio_folder", f"{path} is a folder, not a sound file.", "Name one file."
+                "audio_folder",
+                f"{path} is a folder, not a sound file.",
+                "Name one file.",
             )
         if not path.exists():
             raise AudioError(

@@ -1,15 +1,16 @@
 """Whisper through faster-whisper and CTranslate2, int8 on the CPU.
 
-The stock pipeline pads every utterance to 30 s, which costs about ten times the encoder
-time that a command needs. Here the window is the utterance plus a margin. A window much
-shorter than what the model was trained on makes the decoder repeat itself; a repeated or
-improbable result is therefore decoded again on the full window.
+The stock pipeline pads every utterance to 30 s, which costs about ten times the
+encoder time that a command needs. Here the window is the utterance plus a margin. A
+window much shorter than what the model was trained on makes the decoder repeat itself;
+a repeated or improbable result is therefore decoded again on the full window.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.audio import pad_or_trim
@@ -63,7 +64,9 @@ class Whisper:
 
     def transcribe(self, utterance: Utterance) -> Transcript:
         """Returns what was said; the text is empty where there was no speech."""
-        window_s = min(max(utterance.seconds + _MARGIN_S, _MIN_WINDOW_S), _FULL_WINDOW_S)
+        window_s = min(
+            max(utterance.seconds + _MARGIN_S, _MIN_WINDOW_S), _FULL_WINDOW_S
+        )
         with vendor_errors(AsrError, "asr_failed", "The speech recogniser failed."):
             transcript = self._decode(utterance, window_s)
             if window_s < _FULL_WINDOW_S and _is_doubtful(transcript):
@@ -101,7 +104,12 @@ class Whisper:
 
 
 def _is_doubtful(transcript: Transcript) -> bool:
-    return (
-        is_loop(transcript.text)
-        or transcript.confidence < np.exp(_MIN_LOG_PROBABILITY)
+    return is_loop(transcript.text) or transcript.confidence < np.exp(
+        _MIN_LOG_PROBABILITY
     )
+
+
+def describe() -> str:
+    """Returns what the engine can compute with here."""
+    types = ctranslate2.get_supported_compute_types("cpu")
+    return f"CTranslate2 {ctranslate2.__version__}, {' '.join(sorted(types))}"

@@ -6,6 +6,7 @@ The form is written down in `events.schema.json`, beside this file.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,25 @@ def summary_line(*, n_turns: int, peak_memory_mb: float, threads: int) -> str:
         turns=n_turns,
         peak_memory_mb=round(peak_memory_mb, 1),
         threads=threads,
+    )
+
+
+def recording_line(name: str, reference: str) -> str:
+    """Returns the line that announces a recording of the demo."""
+    return _line("recording", name=name, reference=reference)
+
+
+def result_line(
+    *, name: str, word_error: float, intents: Sequence[Intent], reply: str, ok: bool
+) -> str:
+    """Returns the line of what the demo found on a recording."""
+    return _line(
+        "result",
+        name=name,
+        word_error=round(word_error, 4),
+        intents=[_intent(intent) for intent in intents],
+        reply=reply,
+        ok=ok,
     )
 
 

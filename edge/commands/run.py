@@ -17,7 +17,7 @@ from edge.build import RuntimeOptions, build_runtime, open_microphone, open_soun
 from edge.commands.events import error_line
 from edge.commands.show import JsonShow, PageShow, Show
 from edge.intent import Tier
-from edge.pipeline import Runtime, TurnEvent
+from edge.pipeline import Runtime, Turn, TurnEvent
 from models.errors import HeadsideError
 from models.pack_file import load_pack
 from models.store import Store
@@ -51,7 +51,7 @@ class Input:
     epilog="Examples: headside run explorer --text 'go forward ten metres' | "
     "headside run barista --wav order.flac --json | headside run ./mypack --mic"
 )
-def run(
+def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     pack: Annotated[str, typer.Argument(help="Name of a pack, or its folder.")],
     wav: Annotated[
         Path | None,
@@ -78,7 +78,9 @@ def run(
     vad: Annotated[
         str | None, typer.Option(help="Model in the store, an .onnx file, or echo.")
     ] = None,
-    asr: Annotated[str | None, typer.Option(help="Model in the store, or echo.")] = None,
+    asr: Annotated[
+        str | None, typer.Option(help="Model in the store, or echo.")
+    ] = None,
     llm: Annotated[
         str | None, typer.Option(help="Model in the store, a .gguf file, or echo.")
     ] = None,
@@ -125,32 +127,35 @@ def _run(
         show = PageShow(Console(), character=who)
     try:
         if said.text is not None:
-            n_turns = play(runtime.read(said.text, Event()), show)
+            turns = play(runtime.read(said.text, Event()), show)
         else:
-            n_turns = play_sound(runtime, chunks, show)
-            if n_turns == 0:
+            turns = play_sound(runtime, chunks, show)
+            if not turns:
                 show.silence(str(said.wav or "the microphone"))
     finally:
         runtime.close()
-    show.summary(n_turns=n_turns, threads=runtime.threads)
+    show.summary(n_turns=len(turns), threads=runtime.threads)
 
 
-def play_sound(runtime: Runtime, chunks: Iterable[AudioChunk], show: Show) -> int:
-    """Returns how many turns a stream of sound held, showing each."""
+def play_sound(
+    runtime: Runtime, chunks: Iterable[AudioChunk], show: Show
+) -> list[Turn]:
+    """Returns the turns that a stream of sound held, showing each as it comes."""
     cancel = Event()
-    return sum(
-        play(runtime.hear(utterance, cancel), show)
-        for utterance in runtime.listen(chunks)
-    )
+    turns: list[Turn] = []
+    for utterance in runtime.listen(chunks):
+        turns += play(runtime.hear(utterance, cancel), show)
+    return turns
 
 
-def play(turn: Iterable[TurnEvent], show: Show) -> int:
-    """Returns 1 for a turn that was shown, 0 where nothing was understood."""
-    n_events = 0
-    for event in turn:
+def play(events: Iterable[TurnEvent], show: Show) -> list[Turn]:
+    """Returns the turn whose events were shown; none where nothing was understood."""
+    turns: list[Turn] = []
+    for event in events:
         show.event(event)
-        n_events += 1
-    return int(n_events > 0)
+        if isinstance(event, Turn):
+            turns.append(event)
+    return turns
 
 
 def _open(said: Input) -> Iterable[AudioChunk]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -19,6 +20,20 @@ _LABEL_WIDTH = 9
 _BAR_WIDTH = 40
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What the demo found on one recording, or on a set of them."""
+
+    name: str
+    word_error: float
+    """Word error rate."""
+    intents: tuple[Intent, ...]
+    reply: str
+    ok: bool
+    """All is as it should be."""
+    n_turns: int
+
+
 class Show(Protocol):
     """Where a run's events go."""
 
@@ -30,6 +45,16 @@ class Show(Protocol):
 
     def summary(self, *, n_turns: int, threads: int) -> None:
         """Ends the run."""
+
+
+class DemoShow(Show, Protocol):
+    """Where the demo's events go."""
+
+    def recording(self, name: str, reference: str) -> None:
+        """Says which recording comes, and what is really said in it."""
+
+    def result(self, result: Result) -> None:
+        """Says what was found."""
 
 
 class JsonShow:
@@ -51,6 +76,22 @@ class JsonShow:
         self.line(
             events.summary_line(
                 n_turns=n_turns, peak_memory_mb=peak_memory_mb(), threads=threads
+            )
+        )
+
+    def recording(self, name: str, reference: str) -> None:
+        """Writes the `recording` line."""
+        self.line(events.recording_line(name, reference))
+
+    def result(self, result: Result) -> None:
+        """Writes the `result` line."""
+        self.line(
+            events.result_line(
+                name=result.name,
+                word_error=result.word_error,
+                intents=result.intents,
+                reply=result.reply,
+                ok=result.ok,
             )
         )
 
@@ -93,6 +134,22 @@ class PageShow:
             style="dim",
             highlight=False,
         )
+
+    def recording(self, name: str, reference: str) -> None:
+        """Shows a heading."""
+        self._console.rule(f"[bold]{name}", align="left")
+        self._row("said", f"\u201c{' '.join(reference.split())}\u201d", style="dim")
+
+    def result(self, result: Result) -> None:
+        """Says whether all is as it should be."""
+        verdict = "as it should be" if result.ok else "not as it should be"
+        found = ", ".join(intent.name for intent in result.intents) or "no intent"
+        self._row(
+            "result",
+            f"{verdict}: {found}, word error {result.word_error:.1%}",
+            style="bold green" if result.ok else "bold red",
+        )
+        self._console.print()
 
     def _reply(self, sentence: str) -> None:
         if self._replying:

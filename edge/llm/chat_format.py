@@ -3,8 +3,8 @@
 A model file carries a Jinja template, which is somebody else's program. It is rendered
 once, over marks instead of text, by a process with limits (``edge.llm.render``); what
 stands between the marks is all the runtime keeps. Prompts are put together from those
-pieces, so that a conversation grows at its end alone, and no text, whoever wrote it, can
-open a role: only the pieces are tokenised with special tokens.
+pieces, so that a conversation grows at its end alone, and no text, whoever wrote it,
+can open a role: only the pieces are tokenised with special tokens.
 """
 
 from __future__ import annotations
@@ -103,12 +103,10 @@ def parse_chat_format(template: str, *, bos: str, eos: str) -> ChatFormat:
     )
     with_system, without = rendered.get("texts", (None, None))
     if isinstance(with_system, str) and system in with_system:
-        start, after_system, after_user, after_assistant, end = _split(
-            with_system, _MARKS
-        )
+        start, after_system, _, after_assistant, end = _split(with_system, _MARKS)
         has_system = True
     elif isinstance(without, str):
-        start, after_user, after_assistant, end = _split(without, _MARKS[1:])
+        start, _, after_assistant, end = _split(without, _MARKS[1:])
         after_system, has_system = "", False
     else:
         raise _rejected(str(rendered.get("error", "it renders nothing")))

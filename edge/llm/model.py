@@ -48,7 +48,7 @@ class Sampling:
     """How the next token is chosen."""
 
     repetition_penalty: float = 1.1
-    """Divides the score of a token already generated; 1 for none (Keskar et al. 2019)."""
+    """Divides the score of a recent token; 1 for none (Keskar et al. 2019)."""
     max_tokens: int = 96
     """Generated at most, the prefix not counted."""
 

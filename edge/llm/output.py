@@ -1,6 +1,6 @@
 """The form of an answer: intents first, then the reply, as one compact JSON object.
 
-    {"intents":[{"name":"move","slots":{"direction":"forward"}}],"reply":"Mind the step."}
+    {"intents":[{"name":"move","slots":{"direction":"up"}}],"reply":"Mind the step."}
 
 Intents come before words, so that an action can start before the reply is spoken. An
 intent found by another tier is written into the prefix, and the model only goes on.
@@ -19,6 +19,10 @@ from edge.llm.model import LlmError
 
 MAX_INTENTS = 3
 MAX_REPLY_CHARACTERS = 400
+
+_HEAD = "Answer as JSON: intents, then reply. Actions:"
+_MAX_VALUES_TOLD = 6
+"""Of a slot, in the prompt; the constraint holds all of them."""
 
 _OPEN = '{"intents":['
 _BETWEEN = '],"reply":"'
@@ -42,21 +46,69 @@ class ReplyText:
     text: str
 
 
-def answer_schema(intent_schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the JSON Schema of an answer whose intents follow ``intent_schema``."""
-    return {
-        "type": "object",
-        "properties": {
-            "intents": {
-                "type": "array",
-                "items": dict(intent_schema),
-                "maxItems": MAX_INTENTS,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The intents a model may choose from."""
+
+    told: str
+    """As text for the prompt, one a line; empty where there are none."""
+    schema: str
+    """JSON Schema of the whole answer, which enforces them."""
+
+
+def build_choices(intent_schema: Mapping[str, Any], *, min_intents: int = 0) -> Choices:
+    """Returns what a model is told of a lexicon's intents, and held to.
+
+    Args:
+        intent_schema: JSON Schema of one intent, with an object each in ``anyOf``.
+        min_intents: How many an answer must hold.
+    """
+    lines = [
+        _describe_action(action["properties"]) for action in intent_schema["anyOf"]
+    ]
+    return Choices(
+        told="\n".join([_HEAD, *lines]) if lines else "",
+        schema=_answer_schema(intent_schema, min_intents=min_intents),
+    )
+
+
+def _answer_schema(intent_schema: Mapping[str, Any], *, min_intents: int = 0) -> str:
+    return json.dumps(
+        {
+            "type": "object",
+            "properties": {
+                "intents": {
+                    "type": "array",
+                    "items": dict(intent_schema),
+                    "minItems": min_intents,
+                    "maxItems": MAX_INTENTS if intent_schema.get("anyOf", 1) else 0,
+                },
+                "reply": {"type": "string", "maxLength": MAX_REPLY_CHARACTERS},
             },
-            "reply": {"type": "string", "maxLength": MAX_REPLY_CHARACTERS},
-        },
-        "required": ["intents", "reply"],
-        "additionalProperties": False,
-    }
+            "required": ["intents", "reply"],
+            "additionalProperties": False,
+        }
+    )
+
+
+DECIDED = Choices(told="", schema=_answer_schema({"type": "object"}))
+"""For an answer whose intents stand in its prefix and are not generated."""
+
+
+def _describe_action(properties: Mapping[str, Any]) -> str:
+    slots = properties["slots"]["properties"]
+    described = ", ".join(
+        f"{name}: {_describe_values(schema)}" for name, schema in slots.items()
+    )
+    return f"{properties['name']['const']}({described})"
+
+
+def _describe_values(schema: Mapping[str, Any]) -> str:
+    values = schema.get("enum")
+    if values is None:
+        return str(schema["type"])
+    more = "|..." if len(values) > _MAX_VALUES_TOLD else ""
+    return "|".join(map(str, values[:_MAX_VALUES_TOLD])) + more
 
 
 def reply_prefix(intents: Iterable[Intent]) -> str:
@@ -69,7 +121,9 @@ def write_answer(intents: Iterable[Intent], reply: str) -> str:
     return reply_prefix(intents) + _quoted(reply)[1:-1] + _CLOSE
 
 
-def read_answer(pieces: Iterable[str], prefix: str) -> Iterator[WrittenIntent | ReplyText]:
+def read_answer(
+    pieces: Iterable[str], prefix: str
+) -> Iterator[WrittenIntent | ReplyText]:
     """Yields each intent when its object closes, and the reply as it grows.
 
     Args:
@@ -97,7 +151,7 @@ def read_answer(pieces: Iterable[str], prefix: str) -> Iterator[WrittenIntent | 
 
 
 def _next_item(text: str, at: int) -> tuple[WrittenIntent | None, int, bool]:
-    """Returns the intent that is complete at ``at``, where to go on, and if in reply."""
+    """Returns the intent that is whole at ``at``, where to go on, and if in reply."""
     if at == 0:
         if not text.startswith(_OPEN):
             _must_grow_into(text, _OPEN)
@@ -118,7 +172,7 @@ def _next_item(text: str, at: int) -> tuple[WrittenIntent | None, int, bool]:
 
 
 def _next_reply(text: str, at: int) -> tuple[str, int, bool]:
-    """Returns the reply's characters from ``at``, where to go on, and if it is closed."""
+    """Returns the reply from ``at``, where to go on, and if it is closed."""
     end = at
     while unit := _STRING_UNIT.match(text, end):
         end = unit.end()

@@ -1,0 +1,276 @@
+"""How long a player waits: Headside against the stock chain, on the same weights.
+
+Both chains get the whole utterance at t0, in one process, in turn, on the same threads.
+The stock chain is faster-whisper's `transcribe` with its defaults, then
+llama-cpp-python's `create_chat_completion`, streamed, with the same prompt and the same
+intents as JSON Schema, at temperature 0; an intent counts when its object closes.
+Headside is measured twice: as it runs, where the grammar knows the command, and with
+the grammar off, so that the language model must choose. Every answer must hold an
+intent, so that there is one to wait for; whether a model of this size chooses the right
+one is not measured here.
+
+    python benchmarks/bench_turn.py --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any, cast
+
+from faster_whisper import WhisperModel
+from llama_cpp import Llama
+
+from edge.build import RuntimeOptions, build_runtime, open_sound
+from edge.dialogue import Conversation, Reply
+from edge.intent import Intent, Tier
+from edge.llm.output import (
+    ReplyText,
+    WrittenIntent,
+    build_choices,
+    read_answer,
+)
+from edge.pipeline import Runtime
+from edge.vad import Utterance
+from models.pack_file import load_pack
+from models.store import Store
+
+SHARED_CLIPS = Path(__file__).parents[2] / "shared/data/speech_to_intent/audio"
+CLIP_NAMES: tuple[str, ...] = (
+    "01a50d1b-ed05-4708-b076-5387ea170058",
+    "0334e17c-b72f-4e1a-ba76-0bb6c110ef94",
+    "05ae073e-842f-4492-9fdc-e8a5bba5ace0",
+    "05c641eb-5164-40f6-91ff-b742d1987e0b",
+    "07c2c646-98f0-47a2-a53d-2cfffd7a8124",
+    "089f79a8-6e8f-4a0f-8ef9-32008dc2dad2",
+    "0a40c7aa-7adf-4687-a54f-1506c1d7b8ef",
+    "0c6a26aa-bc20-4c64-960a-9162b5f81925",
+    "0075d273-51bb-47cb-b323-4437bd0de029",
+)
+RECORDINGS = "speech-pocketsphinx"
+BUSY_LOAD = 0.5
+N_CONTEXT = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """What the player waits for, from the end of speech."""
+
+    first_intent_ms: float
+    first_word_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One recording and the pack it belongs to."""
+
+    name: str
+    pack: str
+    utterance: Utterance
+
+
+class StockChain:
+    """The chain as its libraries' documentation puts it together."""
+
+    def __init__(self, asr: Path, llm: Path, *, threads: int) -> None:
+        self._asr = WhisperModel(
+            str(asr), device="cpu", compute_type="int8", cpu_threads=threads
+        )
+        self._llm = Llama(
+            str(llm),
+            n_ctx=N_CONTEXT,
+            n_threads=threads,
+            n_threads_batch=threads,
+            verbose=False,
+        )
+
+    def turn(self, utterance: Utterance, runtime: Runtime) -> Waits:
+        """Returns the waits of one turn with the runtime's prompt and schema."""
+        began = time.perf_counter()
+        segments, _ = self._asr.transcribe(utterance.samples)
+        words = " ".join(segment.text.strip() for segment in segments)
+        return _waits_of(self._answer(words, runtime), began)
+
+    def _answer(
+        self, words: str, runtime: Runtime
+    ) -> Iterator[WrittenIntent | ReplyText]:
+        messages = runtime.conversation.messages(
+            words, schema=runtime.choices.told, n_turns=0
+        )
+        chunks = self._llm.create_chat_completion(
+            cast("Any", [{"role": m.role.value, "content": m.text} for m in messages]),
+            response_format={
+                "type": "json_object",
+                "schema": runtime.choices.schema,
+            },
+            temperature=0.0,
+            max_tokens=runtime.sampling.max_tokens,
+            stream=True,
+        )
+        return read_answer(_compact(chunks), "")
+
+
+class HeadsideChain:
+    """The runtime, with the tiers it is given."""
+
+    def __init__(self, tiers: frozenset[Tier]) -> None:
+        self._tiers = tiers
+
+    def turn(self, utterance: Utterance, runtime: Runtime) -> Waits:
+        """Returns the waits of one turn, without memory of an earlier one."""
+        runtime.tiers = self._tiers
+        runtime.conversation = Conversation(runtime.conversation.character)
+        began = time.perf_counter()
+        return _waits_of(runtime.hear(utterance, Event()), began)
+
+
+def main() -> None:
+    """Measures, and prints a table or one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--repeats", type=int, default=5, help="turns per recording")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > BUSY_LOAD:
+        print(f"warning: the load is {load:.2f}; close what is busy", file=sys.stderr)
+    report = measure(threads=options.threads, repeats=options.repeats)
+    report |= {"threads": options.threads, "load": round(load, 2)}
+    print(json.dumps(report, indent=None if options.json else 2))
+
+
+def measure(*, threads: int, repeats: int) -> dict[str, object]:
+    """Returns the report: medians over all turns, and each recording's own."""
+    store = Store.default()
+    clips = list(_clips(store))
+    runtimes = {
+        pack: build_runtime(load_pack(pack), store, RuntimeOptions(threads=threads))
+        for pack in {clip.pack for clip in clips}
+    }
+    for runtime in runtimes.values():
+        runtime.choices = build_choices(runtime.lexicon.schema(), min_intents=1)
+    models = next(iter(runtimes.values())).pack.models
+    (gguf,) = store.path(models.llm).glob("*.gguf")
+    chains: dict[str, StockChain | HeadsideChain] = {
+        "stock": StockChain(store.path(models.asr), gguf, threads=threads),
+        "grammar": HeadsideChain(frozenset({Tier.GRAMMAR})),
+        "llm": HeadsideChain(frozenset({Tier.LLM})),
+    }
+    waits: dict[str, dict[str, list[Waits]]] = {name: {} for name in chains}
+    for clip in clips:
+        for n in range(repeats + 1):
+            for name, chain in chains.items():
+                found = chain.turn(clip.utterance, runtimes[clip.pack])
+                if n > 0:  # The first turn fills the caches of all three.
+                    waits[name].setdefault(clip.name, []).append(found)
+    return _report(waits, [clip.name for clip in clips])
+
+
+def _report(
+    waits: dict[str, dict[str, list[Waits]]], names: Sequence[str]
+) -> dict[str, object]:
+    def all_of(chain: str, pick: Callable[[Waits], float]) -> list[float]:
+        return [pick(wait) for name in names for wait in waits[chain][name]]
+
+    def intent(wait: Waits) -> float:
+        return wait.first_intent_ms
+
+    def word(wait: Waits) -> float:
+        return wait.first_word_ms
+
+    stock = statistics.median(all_of("stock", intent))
+    grammar = statistics.median(all_of("grammar", intent))
+    llm = statistics.median(all_of("llm", intent))
+    return {
+        "ratio_grammar": round(stock / grammar, 2),
+        "ratio_llm": round(stock / llm, 2),
+        "stock_first_intent_ms": round(stock, 1),
+        "headside_first_intent_ms": round(grammar, 1),
+        "headside_llm_first_intent_ms": round(llm, 1),
+        "p95": {
+            f"{chain}_first_intent_ms": round(_p95(all_of(chain, intent)), 1)
+            for chain in waits
+        },
+        "first_word_ms": {
+            chain: round(statistics.median(all_of(chain, word)), 1) for chain in waits
+        },
+        "recordings": {
+            name: {
+                f"{chain}_first_intent_ms": round(
+                    statistics.median(map(intent, waits[chain][name])), 1
+                )
+                for chain in waits
+            }
+            for name in names
+        },
+        "shared_clips": len(names) > 1,
+    }
+
+
+def _clips(store: Store) -> Iterator[Clip]:
+    """Yields the recordings, each cut to its one utterance."""
+    options = RuntimeOptions(asr="echo", llm="echo")
+    listener = build_runtime(load_pack("explorer"), store, options)
+    found = {"goforward": ("explorer", store.path(RECORDINGS) / "goforward.raw")}
+    if SHARED_CLIPS.is_dir():
+        found |= {
+            name: ("barista", SHARED_CLIPS / f"{name}.flac") for name in CLIP_NAMES
+        }
+    else:
+        print(f"{SHARED_CLIPS} is absent: goforward alone", file=sys.stderr)
+    for name, (pack, path) in found.items():
+        (utterance,) = listener.listen(open_sound(path))
+        yield Clip(name=name, pack=pack, utterance=utterance)
+
+
+def _waits_of(events: Iterator[object], began: float) -> Waits:
+    """Returns when the first intent and the first word of the reply came.
+
+    The stock chain's reply counts word by word; Headside's sentence by sentence, since
+    it checks each before it is said.
+    """
+    first_intent = first_word = 0.0
+    for event in events:
+        now = (time.perf_counter() - began) * 1000
+        if isinstance(event, Intent | WrittenIntent):
+            first_intent = first_intent or now
+        elif isinstance(event, Reply | ReplyText):
+            first_word = now
+            break
+    if not first_intent:
+        raise SystemExit("a turn yielded no intent: nothing to compare")
+    return Waits(first_intent_ms=first_intent, first_word_ms=first_word)
+
+
+def _compact(chunks: Iterable[Any]) -> Iterator[str]:
+    """Yields the stock chain's text without the white space between its tokens."""
+    in_string = escaped = False
+    for chunk in chunks:
+        text = chunk["choices"][0]["delta"].get("content") or ""
+        kept = ""
+        for character in text:
+            if in_string or not character.isspace():
+                kept += character
+            if escaped:
+                escaped = False
+            elif in_string and character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = not in_string
+        yield kept
+
+
+def _p95(values: Sequence[float]) -> float:
+    return sorted(values)[min(len(values) - 1, round(0.95 * (len(values) - 1)))]
+
+
+if __name__ == "__main__":
+    main()
