@@ -20,8 +20,9 @@ FOREIGN_PLACE = re.compile(r"://|^\s*-|--(?:extra-)?index|--find-links|\s@\s")
 
 @pytest.fixture(scope="module")
 def project(root: Path) -> dict[str, Any]:
-    table: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text())
-    return table["project"]
+    table = tomllib.loads((root / "pyproject.toml").read_text())
+    project: dict[str, Any] = table["project"]
+    return project
 
 
 def _entries(lock: Path) -> dict[str, tuple[str, int]]:

@@ -16,8 +16,13 @@ from tests.conftest import SYSTEM_PACKAGES
 def test_second_setup_needs_no_network(root: Path) -> None:
     if Path(sys.prefix) != root / ".venv":
         pytest.skip("needs the environment that `make test` sets up")
-    command = ["unshare", "--map-root-user", "--net", root / ".ci" / "setup", "run"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    setup = str(root / ".ci" / "setup")
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--net", setup, "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -17,6 +17,7 @@ import wheels
 from wheels import BuildError, Progress, WheelSpec, ensure_wheel
 
 SPEC = WheelSpec(
+    patches=("set(X OFF)",),
     python_tag="cp311",
     machine="x86_64",
     libc="glibc-2.36",
@@ -41,6 +42,7 @@ def build_never(spec: WheelSpec, work: Path) -> Path:
         replace(SPEC, version="0.3.37"),
         replace(SPEC, sdist_sha256="0" * 64),
         replace(SPEC, defines={**SPEC.defines, "GGML_OPENMP": "other"}),
+        replace(SPEC, patches=("set(X ON)",)),
         replace(SPEC, python_tag="cp312"),
         replace(SPEC, machine="aarch64"),
         replace(SPEC, libc="glibc-2.41"),
