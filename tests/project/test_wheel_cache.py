@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import wheels
-from wheels import BuildError, Progress, WheelSpec, ensure_wheel
+from wheels import BuildError, WheelSpec, ensure_wheel
 
 SPEC = WheelSpec(
     patches=("set(X OFF)",),
@@ -152,44 +149,3 @@ def test_processor_features_are_read_in_any_order(tmp_path: Path, word: str) -> 
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"model name\t: any\n{word}\t\t: fma avx2 sse\n\n" * 2)
     assert wheels.cpu_features(cpuinfo) == ("avx2", "fma", "sse")
-
-
-def test_progress_shows_steps_and_keeps_the_log(tmp_path: Path) -> None:
-    screen = io.StringIO()
-    steps = "print('noise'); print('  [7/9] Building', flush=True)"
-    with Progress(tmp_path / "log", screen) as progress:
-        progress.run("compiling", [sys.executable, "-c", steps], bin_dir=tmp_path)
-    assert screen.getvalue() == "compiling 0:00\ncompiling [7/9] 0:00\n"
-    assert (tmp_path / "log").read_text() == "noise\n  [7/9] Building\n"
-
-
-def test_failed_command_is_told_with_its_last_words(tmp_path: Path) -> None:
-    failing = [sys.executable, "-c", "import sys; sys.exit('no space left')"]
-    with (
-        Progress(tmp_path / "log", io.StringIO()) as progress,
-        pytest.raises(BuildError, match="no space left"),
-    ):
-        progress.run("compiling", failing, bin_dir=tmp_path)
-
-
-def test_interrupt_stops_the_compiler_too(tmp_path: Path) -> None:
-    script = (
-        "import signal, sys, wheels\n"
-        "from pathlib import Path\n"
-        "signal.signal(signal.SIGTERM, wheels._terminated)\n"
-        "sleeper = ['sh', '-c', 'echo $$ > pid; exec sleep 60']\n"
-        "with wheels.Progress(Path('log'), sys.stderr) as progress:\n"
-        "    progress.run('compiling', sleeper, bin_dir=Path())\n"
-    )
-    environ = {**os.environ, "PYTHONPATH": str(Path(wheels.__file__).parent)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environ,
-        stderr=subprocess.DEVNULL,
-    )
-    _wait_for(tmp_path / "pid")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 128 + signal.SIGTERM
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
