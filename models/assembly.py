@@ -150,7 +150,10 @@ def finish(store: Store, manifest: ModelManifest) -> None:
     for subfolder in {(staging / file.path).parent for file in manifest.files}:
         sync_folder(subfolder)
     save_stamps(staging, stamps)
-    _swap(staging, folder)
+    discard(folder)  # what is still there was altered
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging.rename(folder)
+    sync_folder(folder.parent)
 
 
 def _good_files(store: Store, manifest: ModelManifest) -> frozenset[ModelFile]:
@@ -172,17 +175,6 @@ def _check_staged(manifest: ModelManifest, staging: Path) -> dict[str, Stamp]:
         if check.path in expected:
             raise _mismatch(f"{check.path} of {manifest.name}")
     return stamps
-
-
-def _swap(staging: Path, folder: Path) -> None:
-    old = staging.with_name(f".old-{staging.name}")
-    discard(old)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(folder):
-        folder.rename(old)
-    staging.rename(folder)
-    sync_folder(folder.parent)
-    discard(old)
 
 
 def _is_start_of(path: Path, file: ModelFile) -> bool:

@@ -126,6 +126,24 @@ def test_starts_over_where_a_leftover_turns_out_wrong(
     assert contents(folder) == boat
 
 
+def test_uses_of_a_staged_file_what_is_right(
+    store: Store, maker: Maker, index: LoopbackServer
+) -> None:
+    boat = maker.boat()
+    half = len(boat["hull.bin"]) // 2
+    staged = store.staging_folder("boat") / "hull.bin"
+    staged.parent.mkdir(parents=True)
+    staged.write_bytes(boat["hull.bin"][:half] + b"x" * half)
+
+    (folder,) = fetch(store, "boat")
+
+    assert contents(folder) == boat
+    assert [Path(entry.path).name for entry in index.downloads()] == [
+        "boat_two-1.0-py3-none-any.whl",
+        "boat_three-1.0.tar.gz",
+    ]
+
+
 @pytest.mark.parametrize("size_bytes", [10, 299_000, 900_000])
 def test_refuses_an_archive_that_is_another_one(
     store: Store, maker: Maker, index: LoopbackServer, size_bytes: int
@@ -149,6 +167,7 @@ def test_refuses_a_member_with_another_sum(store: Store, maker: Maker) -> None:
     error = failure(store, "oar")
 
     assert error.code == "member_mismatch"
+    assert "pypi:oar==1.0!oar/blade" in error.message
     assert leftovers(store) == []
     assert store.state("oar") is State.MISSING
 
