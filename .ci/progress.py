@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -14,6 +15,8 @@ SHOW_EVERY_S = 10.0
 _STEP = re.compile(r"^\s*\[(\d+)/(\d+)\]")
 # Variables that steer other builds on this machine must not steer this one.
 _STEERING = {"CMAKE_ARGS", "CMAKE_GENERATOR", "SKBUILD_CMAKE_ARGS"}
+# Says in a process's environment which log it writes to.
+_MARK = "HEADSIDE_BUILD_LOG"
 
 
 class CommandError(Exception):
@@ -30,6 +33,7 @@ class Progress:
         self._shown_s = 0.0
 
     def __enter__(self) -> Progress:
+        self._stop_orphans()
         self._log = self._log_path.open("w", encoding="utf-8")
         return self
 
@@ -43,6 +47,7 @@ class Progress:
             CommandError: The command failed; the message ends with its last lines.
         """
         environ = {k: v for k, v in os.environ.items() if k not in _STEERING}
+        environ[_MARK] = str(self._log_path)
         environ["PATH"] = os.pathsep.join([str(bin_dir), environ.get("PATH", "")])
         environ["CMAKE_BUILD_PARALLEL_LEVEL"] = str(len(os.sched_getaffinity(0)))
         environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
@@ -101,6 +106,15 @@ class Progress:
         if self._screen.isatty():
             self._screen.write("\n")
             self._width = 0
+
+    def _stop_orphans(self) -> None:
+        """Stops what a killed run left behind: two compilers would share a folder."""
+        mark = f"{_MARK}={self._log_path}".encode()
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            # Another user's process, or one that has ended.
+            with suppress(OSError):
+                if mark in environ.read_bytes().split(b"\0"):
+                    os.kill(int(environ.parent.name), signal.SIGKILL)
 
     def _tail(self, n_lines: int = 25) -> str:
         self._log.flush()

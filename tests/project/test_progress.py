@@ -14,6 +14,40 @@ import progress
 import pytest
 from progress import CommandError, Progress
 
+RUN_SLEEPER = """
+import signal, sys
+from pathlib import Path
+from progress import Progress
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+sleeper = ["sh", "-c", "echo $$ > pid; exec sleep 60"]
+with Progress(Path(sys.argv[1]), sys.stderr) as shown:
+    shown.run("compiling", sleeper, bin_dir=Path())
+"""
+
+
+def _start_sleeper(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Returns a process that runs a command, and the command's own process id."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN_SLEEPER, str(folder / "log")],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(progress.__file__).parent)},
+        stderr=subprocess.DEVNULL,
+    )
+    pid = folder / "pid"
+    while not (pid.exists() and pid.read_text().strip()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process, int(pid.read_text())
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
 
 def test_progress_shows_steps_and_keeps_the_log(tmp_path: Path) -> None:
     screen = io.StringIO()
@@ -33,27 +67,24 @@ def test_failed_command_is_told_with_its_last_words(tmp_path: Path) -> None:
         shown.run("compiling", failing, bin_dir=tmp_path)
 
 
-def test_interrupt_stops_the_compiler_too(tmp_path: Path) -> None:
-    script = (
-        "import signal, sys, progress\n"
-        "from pathlib import Path\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
-        "sleeper = ['sh', '-c', 'echo $$ > pid; exec sleep 60']\n"
-        "with progress.Progress(Path('log'), sys.stderr) as shown:\n"
-        "    shown.run('compiling', sleeper, bin_dir=Path())\n"
-    )
-    environ = {**os.environ, "PYTHONPATH": str(Path(progress.__file__).parent)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environ,
-        stderr=subprocess.DEVNULL,
-    )
-    pid = tmp_path / "pid"
-    while not (pid.exists() and pid.read_text().strip()):
-        assert process.poll() is None
-        time.sleep(0.05)
+def test_interrupt_stops_the_command_too(tmp_path: Path) -> None:
+    process, command = _start_sleeper(tmp_path)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 128 + signal.SIGTERM
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+    assert process.wait(timeout=60) == 143
+    assert not _is_running(command)
+
+
+def test_next_run_stops_what_a_killed_one_left(tmp_path: Path) -> None:
+    process, command = _start_sleeper(tmp_path)
+    process.kill()
+    process.wait(timeout=60)
+    assert _is_running(command)
+    with Progress(tmp_path / "another-log", io.StringIO()):
+        assert _is_running(command)
+    with Progress(tmp_path / "log", io.StringIO()):
+        pass
+    for _ in range(200):
+        if not _is_running(command):
+            break
+        time.sleep(0.05)
+    assert not _is_running(command)
