@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 from edge.scene import Scene, SceneObject
 from edge.slot_values import AnyWords, Numbers, Phrases, SlotWords
-from edge.word_graph import WordGraph, build_graph
+from edge.template_graph import build_graph
+from edge.word_graph import WordGraph
 from models.pack import (
     IntentDeclaration,
     Pack,

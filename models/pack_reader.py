@@ -15,8 +15,9 @@ from models.pack import (
     PackModels,
     PackObject,
 )
-from models.pack_intents import read_grammar, read_intents
+from models.pack_intents import read_intents
 from models.pack_lists import read_lists
+from models.pack_rules import read_grammar
 from models.pack_table import NAME, Findings, Table, is_number
 
 LANGUAGES = ("en",)

@@ -38,8 +38,8 @@ def lexicon_of(name: str) -> Lexicon:
 # fmt: off
 SHREDS = (
     "go", "the", "a", "to", "lights", "10", "m", "and", "half", ".", "-", "please", ",",
-    "make", "it", "red", "boat", "on", "5", "one", "hundred", "turn", "left", "2.5", "'",
-    "with", "milk", "large", "coffee", "can", "I", "get", "write", "sign",
+    "make", "it", "red", "boat", "on", "5", "one", "hundred", "turn", "left", "2.5",
+    "'", "with", "milk", "large", "coffee", "can", "I", "get", "write", "sign",
 )
 # fmt: on
 
