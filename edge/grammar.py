@@ -18,8 +18,10 @@ from models.pack import IntentDeclaration, Value
 
 MAX_WORDS = 200
 """Longer utterances are stories, not commands."""
-_BEFORE = ("please", "okay", "alright", "so", "well", "and", "then", "oh", "hey", "yes")
-_AFTER = ("please", "thanks", "thank you", "now", "okay")
+BEFORE = ("please", "okay", "alright", "so", "well", "and", "then", "oh", "hey", "yes")
+"""What may stand before a command without a template for it."""
+AFTER = ("please", "thanks", "thank you", "now", "okay")
+"""What may stand after it."""
 
 
 def match(lexicon: Lexicon, text: str) -> Intent | None:
@@ -89,8 +91,8 @@ def _around(
     """Returns the phrases that may stand before and after what is said."""
     names = [character.name for character in lexicon.pack.characters]
     return (
-        [words_of(phrase) for phrase in (*_BEFORE, *names)],
-        [words_of(phrase) for phrase in (*_AFTER, *names)],
+        [words_of(phrase) for phrase in (*BEFORE, *names)],
+        [words_of(phrase) for phrase in (*AFTER, *names)],
     )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from edge.commands.pack import app
+from edge.grammar import AFTER, BEFORE
 from edge.pack_check import PackReport, check_pack
 from models.pack import PackError
-from models.pack_file import pack_names
+from models.pack_file import BUILT_IN_FOLDER, pack_names
 from models.store import Store
 
 MODELS = ("silero-vad", "whisper-base", "smollm2-135m-instruct-q4_1")
@@ -188,3 +190,23 @@ def test_the_command_lists_the_packs() -> None:
     result = CliRunner().invoke(app, ["list", "--json"])
     assert [row["name"] for row in json.loads(result.output)] == list(pack_names())
     assert "explorer" in CliRunner().invoke(app, ["list"]).output
+
+
+# The documentation -------------------------------------------------------------------
+
+README = BUILT_IN_FOLDER / "README.md"
+
+
+def test_the_pack_of_the_documentation_has_no_problem(tmp_path: Path) -> None:
+    text = README.read_text(encoding="utf-8")
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert example
+    report = checked(tmp_path, example[1])
+    assert report.problems == ()
+    assert report.n_tests == report.n_intents
+
+
+def test_the_documentation_names_the_words_that_may_stand_around() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert f"- before: {', '.join(BEFORE)};" in text
+    assert f"- after: {', '.join(AFTER)}." in text
