@@ -51,21 +51,25 @@ def fetch(store: Store, *names: str, progress: Tell = in_silence) -> tuple[Path,
         ModelError: Among others `offline`, `no_space`, `cache_unwritable`, `network`,
             `not_offered`, `archive_mismatch` and `member_mismatch`.
     """
-    manifests = tuple(store.manifest(name) for name in dict.fromkeys(names))
+    wanted = [name for name in sorted(set(names)) if not _is_ready(store, name)]
     with ExitStack() as held, disk_failures(store.root):
         # In one order everywhere, so that no two processes wait for each other.
-        for name in sorted(manifest.name for manifest in manifests):
+        for name in wanted:
             held.enter_context(_locked(store, name, name, progress))
         gaps = {
             manifest: find_gaps(store, manifest)
-            for manifest in manifests
-            if store.state(manifest.name) is not State.READY
+            for manifest in map(store.manifest, wanted)
+            if not _is_ready(store, manifest.name)  # another process may have been
         }
         if gaps:
             _complete(store, gaps, progress)
-    for manifest in manifests:
-        progress(Progress(step=Step.READY, subject=manifest.name))
+    for name in dict.fromkeys(names):
+        progress(Progress(step=Step.READY, subject=name))
     return tuple(store.path(name) for name in names)
+
+
+def _is_ready(store: Store, name: str) -> bool:
+    return store.state(name) is State.READY
 
 
 def _complete(

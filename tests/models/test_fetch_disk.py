@@ -110,10 +110,12 @@ def test_models_on_a_read_only_disk_are_used(store: Store, maker: Maker) -> None
 
     done = in_own_mounts(
         f"mount --bind {store.root} {store.root}\n"
-        f"mount -o remount,bind,ro {store.root}\n" + headside("path", "boat")
+        f"mount -o remount,bind,ro {store.root}\n"
+        + headside("path", "boat")
+        + headside("fetch", "boat")
     )
 
-    assert done.stdout == f"{folder}\n", done.stderr
+    assert done.stdout == f"{folder}\n{folder}\n", done.stderr
 
 
 def test_a_cache_beneath_a_file_is_named(
