@@ -34,7 +34,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._stop_orphans()
-        self._log = self._log_path.open("w", encoding="utf-8")
+        self._log = self._log_path.open("w", encoding="utf-8", buffering=1)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,6 +117,5 @@ class Progress:
                     os.kill(int(environ.parent.name), signal.SIGKILL)
 
     def _tail(self, n_lines: int = 25) -> str:
-        self._log.flush()
         lines = self._log_path.read_text(encoding="utf-8", errors="replace")
         return "\n".join(lines.splitlines()[-n_lines:])

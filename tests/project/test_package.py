@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import wheels
 
 DATA = ["manifests/*.toml", "devices/*.toml", "packs/**/*", "recipes/**/*"]
 
@@ -84,3 +86,24 @@ def test_wheel_runs_away_from_the_repository(wheel: Path, tmp_path: Path) -> Non
         check=True,
     )
     assert where.stdout.startswith(str(site))
+
+
+@pytest.mark.slow
+@pytest.mark.models
+def test_wheel_runs_the_demo_in_an_empty_environment(
+    wheel: Path, tmp_path: Path
+) -> None:
+    compiled = wheels.wheel_cache(os.environ) / wheels.host_spec().key
+    venv.create(tmp_path / "venv", with_pip=True)
+    programs = tmp_path / "venv" / "bin"
+    install = [programs / "pip", "install", f"--find-links={compiled}", wheel]
+    subprocess.run(install, cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(
+        [programs / "headside", "demo", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"move"' in done.stdout

@@ -20,7 +20,7 @@ from pathlib import Path
 from progress import Progress
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-sleeper = ["sh", "-c", "echo $$ > pid; exec sleep 60"]
+sleeper = ["sh", "-c", "echo $$; exec sleep 60"]
 with Progress(Path(sys.argv[1]), sys.stderr) as shown:
     shown.run("compiling", sleeper, bin_dir=Path())
 """
@@ -34,11 +34,11 @@ def _start_sleeper(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
         env={**os.environ, "PYTHONPATH": str(Path(progress.__file__).parent)},
         stderr=subprocess.DEVNULL,
     )
-    pid = folder / "pid"
-    while not (pid.exists() and pid.read_text().strip()):
+    log = folder / "log"
+    while not (log.exists() and log.read_text().endswith("\n")):
         assert process.poll() is None
         time.sleep(0.05)
-    return process, int(pid.read_text())
+    return process, int(log.read_text())
 
 
 def _is_running(pid: int) -> bool:

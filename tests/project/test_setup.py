@@ -17,6 +17,7 @@ def test_second_setup_needs_no_network(root: Path) -> None:
     if Path(sys.prefix) != root / ".venv":
         pytest.skip("needs the environment that `make test` sets up")
     setup = str(root / ".ci" / "setup")
+    subprocess.run([setup, "dev"], capture_output=True, check=True)
     done = subprocess.run(
         ["unshare", "--map-root-user", "--net", setup, "run"],
         capture_output=True,
