@@ -96,8 +96,12 @@ def test_wheel_runs_the_demo_in_an_empty_environment(
     compiled = wheels.wheel_cache(os.environ) / wheels.host_spec().key
     venv.create(tmp_path / "venv", with_pip=True)
     programs = tmp_path / "venv" / "bin"
-    install = [programs / "pip", "install", f"--find-links={compiled}", wheel]
-    subprocess.run(install, cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(
+        [programs / "pip", "install", f"--find-links={compiled}", wheel],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
     done = subprocess.run(
         [programs / "headside", "demo", "--json"],
         cwd=tmp_path,
