@@ -141,7 +141,7 @@ def normalise(text: str) -> tuple[Token, ...]:
                     tokens.pop()
         tokens += [Token(text=word, start=start, end=end) for word in words]
         if piece.lastgroup == "number":
-            number, number_end = piece.group().replace(",", ""), piece.end()
+            number, number_end = piece.group(), piece.end()
     return tuple(tokens)
 
 

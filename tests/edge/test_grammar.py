@@ -55,6 +55,10 @@ def saying(folder: Path, *templates: str, more: str = "") -> Lexicon:
     return built(folder, f"[intents.it]\nsay = [{said}]\n{more}\n")
 
 
+def values_of(intent: Intent | None) -> object:
+    return intent.values if intent else None
+
+
 def explorer() -> Lexicon:
     pack = load_pack("explorer")
     return build_lexicon(pack, default_scene(pack))
@@ -107,6 +111,7 @@ def test_a_template_accepts_its_sentences_and_no_others(
         ("go {metres:x}", "go ten metres", 10, "ten metres"),
         ("go {metres:x}", "go 2.5 m", 2.5, "2.5 m"),
         ("go {metres:x}", "go five feet", 1.524, "five feet"),
+        ("go {metres:x}", "go 3 feet", 0.9144, "3 feet"),
         ("go {metres:x}", "go fifty centimetres", 0.5, "fifty centimetres"),
         ("go {metres:x}", "go a metre", 1, "a metre"),
         ("go {metres:x}", "go half a metre", 0.5, "half a metre"),
@@ -246,6 +251,18 @@ def test_the_template_with_more_words_of_its_own_wins(tmp_path: Path) -> None:
     ]
 
 
+def test_within_a_template_the_way_with_more_words_of_its_own_wins(
+    tmp_path: Path,
+) -> None:
+    lexicon = saying(tmp_path, "say ({words}|{light}|hello) now")
+    for sentence, slots in [
+        ("say hello now", {}),
+        ("say dim now", {"light": "dim"}),
+        ("say it now", {"words": "it"}),
+    ]:
+        assert values_of(match(lexicon, sentence)) == slots
+
+
 def test_of_equals_the_intent_declared_first_wins(tmp_path: Path) -> None:
     lexicon = built(
         tmp_path,
@@ -330,10 +347,6 @@ def test_claims_are_found_inside_a_sentence(
     tmp_path: Path, sentence: str, names: set[str]
 ) -> None:
     assert set(claimed(built(tmp_path, CLAIMS), sentence)) == names
-
-
-def values_of(intent: Intent | None) -> object:
-    return intent.values if intent else None
 
 
 def test_the_published_grammar_understands_an_order() -> None:

@@ -22,6 +22,7 @@ words = { type = "text" }
 say = ["go [{metres}]", "walk"]
 """
 N_LINES = SOUND.count("\n")
+NESTED = "\n".join(f'r{n} = "<r{n + 1}>"' for n in range(8)) + '\nr8 = "x"'
 
 
 def mistakes(folder: Path, text: str) -> tuple[Problem, ...]:
@@ -55,6 +56,7 @@ def only(folder: Path, text: str) -> Problem:
         ('[rules]\na = "x <b>"\nb = "<c>"\nc = "<b>"', 3, "<b> ends up in itself", ""),
         ('[rules]\na = "<a>"', 2, "<a> ends up in itself", ""),
         ('[rules]\na = "(x"', 2, "never closed", ""),
+        (f"[rules]\n{NESTED}", 2, "more than 8 deep in each other", ""),
         # Intents.
         ("[intents.a]", 1, "has no sentences", "say ="),
         ('[intents.a]\nsay = "go"', 2, "must be a list of texts", '["..."]'),
