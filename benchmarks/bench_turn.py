@@ -92,7 +92,7 @@ class StockChain:
             verbose=False,
         )
 
-    def turn(self, utterance: Utterance, runtime: Runtime) -> Waits:
+    def turn(self, utterance: Utterance, runtime: Runtime) -> Waits | None:
         """Returns the waits of one turn with the runtime's prompt and schema."""
         began = time.perf_counter()
         segments, _ = self._asr.transcribe(utterance.samples)
@@ -109,7 +109,7 @@ class StockChain:
             cast("Any", [{"role": m.role.value, "content": m.text} for m in messages]),
             response_format={
                 "type": "json_object",
-                "schema": runtime.choices.schema,
+                "schema": json.loads(runtime.choices.schema),
             },
             temperature=0.0,
             max_tokens=runtime.sampling.max_tokens,
@@ -124,7 +124,7 @@ class HeadsideChain:
     def __init__(self, tiers: frozenset[Tier]) -> None:
         self._tiers = tiers
 
-    def turn(self, utterance: Utterance, runtime: Runtime) -> Waits:
+    def turn(self, utterance: Utterance, runtime: Runtime) -> Waits | None:
         """Returns the waits of one turn, without memory of an earlier one."""
         runtime.tiers = self._tiers
         runtime.conversation = Conversation(runtime.conversation.character)
@@ -169,6 +169,11 @@ def measure(*, threads: int, repeats: int) -> dict[str, object]:
         for n in range(repeats + 1):
             for name, chain in chains.items():
                 found = chain.turn(clip.utterance, runtimes[clip.pack])
+                if found is None:
+                    raise SystemExit(
+                        f"{clip.name}: the chain {name!r} yields no intent; "
+                        "nothing to compare"
+                    )
                 if n > 0:  # The first turn fills the caches of all three.
                     waits[name].setdefault(clip.name, []).append(found)
     return _report(waits, [clip.name for clip in clips])
@@ -231,8 +236,10 @@ def _clips(store: Store) -> Iterator[Clip]:
         yield Clip(name=name, pack=pack, utterance=utterance)
 
 
-def _waits_of(events: Iterator[object], began: float) -> Waits:
+def _waits_of(events: Iterator[object], began: float) -> Waits | None:
     """Returns when the first intent and the first word of the reply came.
+
+    None where there was no intent.
 
     The stock chain's reply counts word by word; Headside's sentence by sentence, since
     it checks each before it is said.
@@ -246,7 +253,7 @@ def _waits_of(events: Iterator[object], began: float) -> Waits:
             first_word = now
             break
     if not first_intent:
-        raise SystemExit("a turn yielded no intent: nothing to compare")
+        return None
     return Waits(first_intent_ms=first_intent, first_word_ms=first_word)
 
 

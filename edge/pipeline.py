@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from threading import Event
 
 from edge.asr import Recogniser, Transcript
@@ -17,6 +18,7 @@ from edge.lexicon import Lexicon
 from edge.llm.model import Generation, LanguageModel, Prompt, Sampling
 from edge.llm.output import (
     DECIDED,
+    REPLY_OPENS,
     Choices,
     ReplyText,
     WrittenIntent,
@@ -82,7 +84,9 @@ class Runtime:
     conversation: Conversation
     guard: ReplyGuard
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = field(
+        default_factory=partial(Sampling, penalise_after=REPLY_OPENS)
+    )
     _n_canned: int = field(init=False, default=0)
 
     def listen(self, chunks: Iterable[AudioChunk]) -> Iterator[Utterance]:

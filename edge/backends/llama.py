@@ -93,16 +93,20 @@ class Llama:
             )
         matcher = self._matcher(request.prompt)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        penalty = request.sampling.repetition_penalty
+        sampling, answer = request.sampling, request.prompt.prefix
         pending = self._not_cached(prompt)
         while not cancel.is_set() and self._decode(pending, cancel):
             if n_left <= 0:
                 return
-            pending = self._next_tokens(matcher, penalty)
+            in_words = sampling.penalise_after in answer
+            pending = self._next_tokens(
+                matcher, sampling.repetition_penalty if in_words else 1.0
+            )
             if not pending:
                 return
             n_left -= len(pending)
             text = decoder.decode(b"".join(map(self._piece, pending)))
+            answer += text
             if text:
                 yield text
 

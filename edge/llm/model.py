@@ -49,6 +49,8 @@ class Sampling:
 
     repetition_penalty: float = 1.1
     """Divides the score of a recent token; 1 for none (Keskar et al. 2019)."""
+    penalise_after: str = ""
+    """Text of the answer from which on the penalty holds; empty for all of it."""
     max_tokens: int = 96
     """Generated at most, the prefix not counted."""
 

@@ -25,7 +25,8 @@ _MAX_VALUES_TOLD = 6
 """Of a slot, in the prompt; the constraint holds all of them."""
 
 _OPEN = '{"intents":['
-_BETWEEN = '],"reply":"'
+REPLY_OPENS = '],"reply":"'
+"""Stands before the reply's first word."""
 _CLOSE = '"}'
 _STRING_UNIT = re.compile(r'[^"\\]+|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}')
 _HALF_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
@@ -113,7 +114,7 @@ def _describe_values(schema: Mapping[str, Any]) -> str:
 
 def reply_prefix(intents: Iterable[Intent]) -> str:
     """Returns the start of an answer whose intents are decided, up to its reply."""
-    return _OPEN + ",".join(map(_write_intent, intents)) + _BETWEEN
+    return _OPEN + ",".join(map(_write_intent, intents)) + REPLY_OPENS
 
 
 def write_answer(intents: Iterable[Intent], reply: str) -> str:
@@ -134,7 +135,7 @@ def read_answer(
         LlmError: ``answer_form`` where the text is no answer.
     """
     text, at = prefix, len(prefix)
-    in_reply = prefix.endswith(_BETWEEN)
+    in_reply = prefix.endswith(REPLY_OPENS)
     for piece in pieces:
         text += piece
         while not in_reply:
@@ -159,10 +160,10 @@ def _next_item(text: str, at: int) -> tuple[WrittenIntent | None, int, bool]:
         at = len(_OPEN)
     rest = text[at:].lstrip(",")
     at = len(text) - len(rest)
-    if rest.startswith(_BETWEEN):
-        return None, at + len(_BETWEEN), True
+    if rest.startswith(REPLY_OPENS):
+        return None, at + len(REPLY_OPENS), True
     if not rest.startswith("{"):
-        _must_grow_into(rest, _BETWEEN)
+        _must_grow_into(rest, REPLY_OPENS)
         return None, at, False
     try:
         written, length = json.JSONDecoder().raw_decode(rest)
