@@ -7,6 +7,7 @@ that a stream of any length sounds the same as one array would.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from models.errors import HeadsideError
 
 SAMPLE_RATE_HZ = 16_000
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 768_000
+_LOOKAHEAD = 64
+"""More than half the resampling filter, in samples of the lower rate."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -88,8 +91,14 @@ def _resampled(blocks: Iterable[Samples], *, rate_hz: int) -> Iterator[Samples]:
         return
     resampler = samplerate.Resampler("sinc_medium", channels=1)
     ratio = SAMPLE_RATE_HZ / rate_hz
+    n_in = n_out = 0
     for block in blocks:
+        samples = resampler.process(block, ratio)
+        n_in += len(block)
+        n_out += len(samples)
         # Sinc interpolation overshoots by a little at full scale.
-        yield np.clip(resampler.process(block, ratio), -1.0, 1.0)
-    rest = resampler.process(np.zeros(0, np.float32), ratio, end_of_input=True)
-    yield np.clip(rest, -1.0, 1.0)
+        yield np.clip(samples, -1.0, 1.0)
+    # The filter looks ahead, so that silence has to push the last sound out of it.
+    silence = np.zeros(math.ceil(_LOOKAHEAD * max(1.0, 1 / ratio)), np.float32)
+    rest = resampler.process(silence, ratio, end_of_input=True)
+    yield np.clip(rest[: max(0, round(n_in * ratio) - n_out)], -1.0, 1.0)
