@@ -125,14 +125,15 @@ class Segmenter:
         n_pad = self._n_frames(self.config.pad_s)
         enough = self._n_speech >= self._n_frames(self.config.min_speech_s)
         self._frames, self._speaking = [], False
-        # The silence that ended this utterance may be the lead-in of the next.
-        self._before.extend(frames[len(frames) - n_silent :])
+        n_after = min(n_silent, n_pad) if enough else 0
+        n_kept = len(frames) - n_silent + n_after
+        # The rest of the silence may be the lead-in of the next utterance.
+        self._before.extend(frames[n_kept:])
         if not enough:
             return None
-        kept = frames[: len(frames) - max(0, n_silent - n_pad)]
         n_start = self._n_seen - len(frames)
         return Utterance(
-            samples=np.concatenate(kept),
+            samples=np.concatenate(frames[:n_kept]),
             start_s=n_start * FRAME_S,
             speech_end_s=(self._n_seen - n_silent) * FRAME_S,
         )
