@@ -75,7 +75,6 @@ def build_runtime(pack: Pack, store: Store, options: RuntimeOptions) -> Runtime:
     Raises:
         HeadsideError: A model is missing or cannot be loaded, or a name is unknown.
     """
-    _settle_vendors()
     threads = options.threads or _threads(options.device)
     character = pack.character(options.character)
     lexicon = build_lexicon(pack, default_scene(pack))
@@ -132,18 +131,6 @@ def microphone_name() -> str:
     """
     name: str = _load(_MICROPHONE, _MICROPHONE_HINT)().name
     return name
-
-
-def _settle_vendors() -> None:
-    """Sets what vendor libraries read from the environment when they are loaded.
-
-    OpenMP threads that wait by spinning lose their core to a busy game for a whole time
-    slice: with one of two cores taken, Whisper took 2 to 25 s for a command that takes
-    0.4 s when they sleep.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def _threads(device: str) -> int:
