@@ -29,6 +29,7 @@ REPLY_OPENS = '],"reply":"'
 """Stands before the reply's first word."""
 _CLOSE = '"}'
 _STRING_UNIT = re.compile(r'[^"\\]+|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}')
+_UNFINISHED_UNIT = re.compile(r"(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
 _HALF_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
 
 
@@ -178,6 +179,8 @@ def _next_reply(text: str, at: int) -> tuple[str, int, bool]:
     while unit := _STRING_UNIT.match(text, end):
         end = unit.end()
     closed = text[end : end + 1] == '"'
+    if not closed and not _UNFINISHED_UNIT.match(text, end):
+        raise _bad_form(text[:end])
     if not closed and (half := _HALF_PAIR.search(text, at, end)):
         end = half.start()
     reply: str = json.loads(f'"{text[at:end]}"', strict=False)
