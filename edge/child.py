@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ else:
 
 _WALL_TO_CPU = 10
 """A loaded machine gives a process a tenth of its time, not less."""
+_MAX_MESSAGE = 200
 
 
 class ChildError(HeadsideError):
@@ -61,19 +63,30 @@ def run_child(
             check=False,
         )
     except subprocess.TimeoutExpired as cause:
-        raise ChildError("child_time", "It took too long.") from cause
+        raise _too_long() from cause
     if done.returncode != 0:
         raise _death(done.returncode, done.stderr)
-    result: dict[str, Any] = json.loads(done.stdout)
+    try:
+        result: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as cause:
+        raise ChildError("child_died", "It ended without a result.") from cause
     return result
 
 
 def _death(returncode: int, stderr: bytes) -> ChildError:
+    if -returncode == getattr(signal, "SIGXCPU", None):
+        return _too_long()
     lines = stderr.decode(errors="replace").strip().splitlines()
-    last = lines[-1][:200] if lines else "no message"
+    last = lines[-1][:_MAX_MESSAGE] if lines else "no message"
     if returncode < 0:
-        return ChildError("child_died", f"It was ended by signal {-returncode}: {last}")
-    return ChildError("child_died", f"It failed: {last}")
+        return ChildError(
+            "child_died", f"It was ended by signal {-returncode} ({last})."
+        )
+    return ChildError("child_died", f"It failed: {last.rstrip('.')}.")
+
+
+def _too_long() -> ChildError:
+    return ChildError("child_time", "It took too long.")
 
 
 def _arguments(limits: ChildLimits) -> list[str]:
@@ -83,7 +96,8 @@ def _arguments(limits: ChildLimits) -> list[str]:
 def _limit(cpu_s: int, memory_bytes: int) -> None:
     if resource is None:
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    # One second more before the signal that says nothing.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -92,9 +106,13 @@ def _limit(cpu_s: int, memory_bytes: int) -> None:
 def _main() -> None:
     module, *limits = sys.argv[1:]
     _limit(int(limits[0]), int(limits[1]))
-    result = json.dumps(importlib.import_module(module).run(json.load(sys.stdin)))
+    try:
+        found = importlib.import_module(module).run(json.load(sys.stdin))
+    except HeadsideError as error:
+        sys.exit(error.message)
+    result = json.dumps(found)
     if len(result) > int(limits[-1]):
-        sys.exit("its result is too large")
+        sys.exit("Its result is too large.")
     sys.stdout.write(result)
 
 

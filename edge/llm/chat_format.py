@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.child import ChildLimits, run_child
+from edge.child import ChildError, ChildLimits, run_child
 from edge.llm.model import LlmError, Message, Role
 
 _MARKS = ("xqSYSTEMqx", "xqPLAYERqx", "xqANSWERqx", "xqAGAINqx")
@@ -80,7 +80,7 @@ def parse_chat_format(template: str, *, bos: str, eos: str) -> ChatFormat:
         LlmError: The template is too large, takes too long, or is no chat template.
     """
     if len(template.encode()) > MAX_TEMPLATE_BYTES:
-        raise _rejected(f"it is larger than {MAX_TEMPLATE_BYTES >> 10} KiB")
+        raise _rejected(f"It is larger than {MAX_TEMPLATE_BYTES >> 10} KiB.")
     system, player, answer, again = _MARKS
     conversation = [
         (Role.SYSTEM, system),
@@ -88,30 +88,17 @@ def parse_chat_format(template: str, *, bos: str, eos: str) -> ChatFormat:
         (Role.ASSISTANT, answer),
         (Role.USER, again),
     ]
-    rendered = run_child(
-        "edge.llm.render",
-        {
-            "template": template,
-            "bos": bos,
-            "eos": eos,
-            "conversations": [
-                [{"role": role, "content": text} for role, text in conversation],
-                [{"role": role, "content": text} for role, text in conversation[1:]],
-            ],
-        },
-        _LIMITS,
+    with_system, without = _render(
+        [conversation, conversation[1:]], template=template, bos=bos, eos=eos
     )
-    with_system, without = rendered.get("texts", (None, None))
-    if isinstance(with_system, str) and system in with_system:
+    if _is_in_order(with_system, system, player):
         start, after_system, _, after_assistant, end = _split(with_system, _MARKS)
         has_system = True
-    elif isinstance(without, str):
+    else:
         start, _, after_assistant, end = _split(without, _MARKS[1:])
         after_system, has_system = "", False
-    else:
-        raise _rejected(str(rendered.get("error", "it renders nothing")))
     if not end:
-        raise _rejected("it does not open the answer")
+        raise _rejected("It does not open the answer.")
     return ChatFormat(
         start=start,
         after_system=after_system,
@@ -123,12 +110,39 @@ def parse_chat_format(template: str, *, bos: str, eos: str) -> ChatFormat:
     )
 
 
+def _render(
+    conversations: list[list[tuple[Role, str]]], *, template: str, bos: str, eos: str
+) -> list[str]:
+    """Returns what the template writes for each, nothing where it refuses one."""
+    payload = {
+        "template": template,
+        "bos": bos,
+        "eos": eos,
+        "conversations": [
+            [{"role": role, "content": text} for role, text in conversation]
+            for conversation in conversations
+        ],
+    }
+    try:
+        rendered = run_child("edge.llm.render", payload, _LIMITS)
+    except ChildError as cause:
+        raise _rejected(cause.message) from cause
+    texts: list[str] = rendered["texts"]
+    if not any(texts) and rendered["error"]:
+        raise _rejected(f"It fails: {rendered['error'].rstrip('.')}.")
+    return texts
+
+
+def _is_in_order(text: str, first: str, second: str) -> bool:
+    return 0 <= text.find(first) < text.find(second)
+
+
 def _split(text: str, marks: tuple[str, ...]) -> list[str]:
     pieces = []
     for mark in marks:
         piece, found, text = text.partition(mark)
         if not found:
-            raise _rejected("it leaves out a message")
+            raise _rejected("It leaves out a message.")
         pieces.append(piece)
     return [*pieces, text]
 
@@ -136,6 +150,6 @@ def _split(text: str, marks: tuple[str, ...]) -> list[str]:
 def _rejected(why: str) -> LlmError:
     return LlmError(
         "chat_template",
-        f"The model's chat template cannot be used: {why}.",
+        f"The model's chat template cannot be used. {why}",
         "Use a model with a chat template of the usual form.",
     )

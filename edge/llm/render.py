@@ -10,11 +10,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 def run(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the template's text for each conversation, None where it refuses one."""
+    """Returns the template's text for each conversation, "" where it refuses one."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda _format: "today"
-    texts: list[str | None] = []
+    texts: list[str] = []
     error = ""
     for messages in payload["conversations"]:
         try:
@@ -27,7 +27,7 @@ def run(payload: Mapping[str, Any]) -> dict[str, Any]:
                 )
             )
         except TemplateError as cause:
-            texts.append(None)
+            texts.append("")
             error = error or f"{type(cause).__name__}: {cause}"
     return {"texts": texts, "error": error}
 
