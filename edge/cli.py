@@ -1,14 +1,17 @@
-"""The command `headside`: a table of commands, each imported when it is chosen."""
+"""The command `headside`: a table of commands, each imported when it is chosen.
+
+Whatever loads slowly is imported inside `main`, where Ctrl-C is expected.
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-
-import typer
-from rich.console import Console
+from contextlib import suppress
+from typing import NoReturn
 
 from models.errors import HeadsideError
 
@@ -25,60 +28,65 @@ _FAILED = 1
 _INTERRUPTED = 130
 
 
-def main() -> None:
-    """Runs the command line.
+def main() -> NoReturn:
+    """Runs the command line and ends the process.
 
     Exit codes: 0, 1 for errors of ours, 2 for wrong usage, 130 where interrupted.
     """
     try:
-        _dispatch(sys.argv[1:])
+        try:
+            code = _run(sys.argv[1:])
+        finally:
+            # There is nothing left to stop, and Python would end with a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        _leave_at_once(code)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        _dispatch(arguments)
     except HeadsideError as error:
         _explain(error)
-        sys.exit(_FAILED)
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        return _FAILED
+    except SystemExit as end:  # this is how typer ends, whatever the outcome
+        return int(end.code or 0)
+    return 0
 
 
 def _dispatch(arguments: Sequence[str]) -> None:
+    from typer.main import get_command  # noqa: PLC0415
+
     chosen = arguments[0] if arguments else ""
     if chosen not in COMMANDS:
-        typer.main.get_command(_menu())(args=list(arguments), prog_name="headside")
+        from edge.commands.menu import build_menu  # noqa: PLC0415
+
+        menu = build_menu({name: told for name, (_, told) in COMMANDS.items()})
+        get_command(menu)(args=list(arguments), prog_name="headside")
         return
     module, _, name = COMMANDS[chosen][0].partition(":")
-    app = getattr(importlib.import_module(module), name)
-    command = typer.main.get_command(app)
+    command = get_command(getattr(importlib.import_module(module), name))
     command(args=list(arguments[1:]), prog_name=f"headside {chosen}")
 
 
-def _menu() -> typer.Typer:
-    """Returns the list of commands, for help and for messages about a wrong one."""
-    menu = typer.Typer(add_completion=False, no_args_is_help=True)
-    menu.callback(
-        epilog="Begin with `headside demo`. Every command explains itself with --help.",
-    )(_describe)
-    for name, (_, summary) in COMMANDS.items():
-        menu.command(name, help=summary)(_nothing)
-    return menu
-
-
-def _describe(
-    show_version: bool = typer.Option(False, "--version", help="Say the version."),
-) -> None:
-    """Headside: hear the player, act in the scene, answer in character; offline."""
-    if show_version:
-        typer.echo(f"headside {version('headside')}")
-        raise typer.Exit
-
-
-def _nothing() -> None:
-    """Stands for a command that was not chosen."""
-
-
 def _explain(error: HeadsideError) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"error: {error.message}", style="bold red", markup=False)
     if error.hint:
         console.print(error.hint, markup=False)
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """Ends the process without waiting for the threads that load models."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
