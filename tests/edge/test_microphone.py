@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from models.fetch import fetch
 from models.store import Store, cache_root
 
 DEVICE_RATE_HZ = 44_100
+N_TIMES = 60
+PATIENCE_S = 180
 MODELS = ("silero-vad", "whisper-base")
 
 pytestmark = [pytest.mark.models, pytest.mark.requires_system("libportaudio2")]
@@ -24,13 +27,16 @@ pytestmark = [pytest.mark.models, pytest.mark.requires_system("libportaudio2")]
 
 @pytest.fixture
 def device_home(tmp_path: Path) -> Path:
-    """A home whose default sound device hears `goforward` and silence after it."""
+    """A home whose default sound device hears `goforward`, again and again.
+
+    The device is not paced, so that sound may be dropped while the runtime is busy.
+    """
     recordings, *_ = fetch(Store.default(), "speech-pocketsphinx", *MODELS)
     raw = np.fromfile(recordings / "goforward.raw", "<i2").astype(np.float32) / 32768
     spoken = samplerate.resample(raw, DEVICE_RATE_HZ / 16_000, "sinc_best")
-    silence = np.zeros(3 * DEVICE_RATE_HZ, np.float32)
+    silence = np.zeros(DEVICE_RATE_HZ, np.float32)
     sound = tmp_path / "heard.raw"
-    np.concatenate([spoken, silence]).astype("<f4").tofile(sound)
+    np.tile(np.concatenate([silence, spoken]), N_TIMES).astype("<f4").tofile(sound)
     (tmp_path / ".asoundrc").write_text(
         f"""pcm.!default {{
             type file
@@ -54,17 +60,18 @@ def test_a_spoken_command_becomes_an_intent_and_ctrl_c_ends_it(
         stdout=subprocess.PIPE,
         text=True,
     ) as listening:
+        watchdog = threading.Timer(PATIENCE_S, listening.kill)
+        watchdog.start()
         assert listening.stdout is not None
-        events = []
-        for line in listening.stdout:
-            events.append(json.loads(line))
-            if events[-1]["type"] == "turn":
-                break
+        moves = (
+            event["slots"]
+            for event in map(json.loads, listening.stdout)
+            if event["type"] == "intent"
+        )
+        assert next(moves, None) == {"direction": "forward", "distance_m": 10}
         listening.send_signal(signal.SIGINT)
-        assert listening.wait(timeout=60) == 130
-    (intent,) = events[-1]["intents"]
-    assert intent["name"] == "move"
-    assert intent["slots"] == {"direction": "forward", "distance_m": 10}
+        assert listening.wait() == 130
+        watchdog.cancel()
 
 
 def test_without_a_device_the_message_says_what_to_do(tmp_path: Path) -> None:
