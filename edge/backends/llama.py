@@ -95,9 +95,7 @@ class Llama:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         sampling, answer = request.sampling, request.prompt.prefix
         pending = self._not_cached(prompt)
-        while not cancel.is_set() and self._decode(pending, cancel):
-            if n_left <= 0:
-                return
+        while n_left > 0 and not cancel.is_set() and self._decode(pending, cancel):
             in_words = sampling.penalise_after in answer
             pending = self._next_tokens(
                 matcher, sampling.repetition_penalty if in_words else 1.0
@@ -131,6 +129,12 @@ class Llama:
         logits = self._logits()
         _penalise(logits, self._cached[-_PENALTY_TOKENS:], penalty)
         token = int(logits.argmax())
+        if np.isnan(logits[token]):
+            raise LlmError(
+                "llm_failed",
+                "What the language model computes is not a number.",
+                "Download or convert it again.",
+            )
         if matcher is not None and matcher.try_consume_tokens([token]) == 0:
             allowed = np.frombuffer(matcher.compute_bitmask(), np.uint8)
             mask = np.unpackbits(allowed, bitorder="little")[: self._n_vocab]
@@ -148,7 +152,10 @@ class Llama:
             if old != new:
                 break
             n_same += 1
-        llama_cpp.llama_memory_seq_rm(self._memory, 0, n_same, -1)
+        if not llama_cpp.llama_memory_seq_rm(self._memory, 0, n_same, -1):
+            # A recurrent model cannot forget a part of what it read.
+            llama_cpp.llama_memory_clear(self._memory, True)
+            n_same = 0
         del self._cached[n_same:]
         return prompt[n_same:]
 
@@ -215,7 +222,8 @@ class Llama:
         return tokens
 
     def _tokenise(self, text: str, *, is_markup: bool) -> list[int]:
-        raw = text.encode()
+        # Half a character, as a broken terminal sends it, is no reason to fail.
+        raw = text.encode(errors="replace")
         n_max = len(raw) + 8
         tokens = (llama_cpp.llama_token * n_max)()
         n = llama_cpp.llama_tokenize(
