@@ -23,7 +23,7 @@ BLIND = "import shutil; shutil.disk_usage = lambda _: type('', (), {'free': 1 <<
 
 
 AS_TOLD = "--options-mode ignore"
-"""Keeps `mount` from adding the disk's owner, whom an own user namespace cannot name."""
+"""Keeps `mount` from adding the owner, whom a user namespace of its own cannot name."""
 
 
 def in_own_mounts(script: str) -> subprocess.CompletedProcess[str]:
