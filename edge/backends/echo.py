@@ -54,14 +54,13 @@ class EchoModel:
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer word by word."""
-        if not request.prompt.prefix:
-            yield reply_prefix(())
         words = request.prompt.messages[-1].text.replace("\\", " ").replace('"', " ")
-        for word in ("You said:", *words.split()):
+        spoken = [f"{word} " for word in ("You said:", *words.split())]
+        begin = [] if request.prompt.prefix else [reply_prefix(())]
+        for piece in (*begin, *spoken, '"}'):
             if cancel.is_set():
                 return
-            yield word + " "
-        yield '"}'
+            yield piece
 
     def fits(self, request: Generation) -> bool:
         """Returns True: there is no context to fill."""
