@@ -6,6 +6,7 @@ Whatever loads slowly is imported inside `main`, where Ctrl-C is expected.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ def main() -> NoReturn:
     """
     try:
         try:
+            _write_whatever_comes()
             code = _run(sys.argv[1:])
         finally:
             # There is nothing left to stop, and Python would end with a traceback.
@@ -44,6 +46,12 @@ def main() -> NoReturn:
     if code == _INTERRUPTED:
         _leave_at_once(code)
     sys.exit(code)
+
+
+def _write_whatever_comes() -> None:
+    """Lets no character end a run that the terminal's encoding does not know."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -84,7 +84,7 @@ def invalid(name: str, problems: list[Problem]) -> PackError:
     """Returns the error for a pack with mistakes, sorted by file and line."""
     ordered = sorted(problems, key=lambda problem: (problem.file, problem.line))
     n_more = len(ordered) - 1
-    hint = ordered[0].hint
+    hint = ordered[0].hint or "Mend this line."
     if n_more:
         mistakes = "mistake" if n_more == 1 else "mistakes"
         hint = f"{hint} {n_more} more {mistakes}: headside pack check {name}".strip()

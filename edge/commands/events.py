@@ -105,4 +105,5 @@ def _intent(intent: Intent) -> dict[str, Any]:
 
 
 def _line(kind: str, **fields: Any) -> str:
-    return json.dumps({"type": kind, **fields}, ensure_ascii=False)
+    # All in ASCII: a terminal may know no more, and names of files need not be text.
+    return json.dumps({"type": kind, **fields})

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from edge.audio import SAMPLE_RATE_HZ, AudioChunk
+from edge.audio import MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_RATE_HZ, AudioChunk
 from edge.build import RuntimeOptions, build_runtime, open_microphone, open_sound
 from edge.commands.events import error_line
 from edge.commands.show import JsonShow, PageShow, Show
@@ -60,7 +60,12 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     mic: Annotated[bool, typer.Option("--mic", help="Listen until Ctrl-C.")] = False,
     text: Annotated[str | None, typer.Option(help="Words, as if spoken.")] = None,
     raw_rate: Annotated[
-        int, typer.Option(help="Sample rate of a .raw file, in Hz.")
+        int,
+        typer.Option(
+            min=MIN_RATE_HZ,
+            max=MAX_RATE_HZ,
+            help="Sample rate of a .raw file, in Hz.",
+        ),
     ] = SAMPLE_RATE_HZ,
     device: Annotated[
         str, typer.Option(help="Whose threads to use: desktop, quest3, quest2.")

@@ -120,3 +120,21 @@ def store() -> Store:
 def goforward(store: Store) -> Path:
     """Returns the recording of "go forward ten meters"."""
     return store.path(SPEECH) / "goforward.raw"
+
+
+def assert_refused(done: Done, code: str, *told: str) -> None:
+    """Asserts a refusal that says what, where (``told``) and what to do, and no more.
+
+    Args:
+        done: A command run with `--json`.
+        code: Of the error.
+        told: What the message or the advice must mention.
+    """
+    assert done.code == 1, done
+    error = done.events[-1]
+    assert (error["type"], error["code"]) == ("error", code)
+    assert error["hint"]
+    for text in told:
+        assert text in f"{error['message']} {error['hint']}"
+    # People get the same, and nothing else: no traceback, no vendor's noise.
+    assert done.stderr == f"error: {error['message']}\n{error['hint']}\n"
