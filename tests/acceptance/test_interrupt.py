@@ -69,7 +69,7 @@ def files(store: Store) -> dict[Path, int]:
 def test_a_run(store: Store, environ: dict[str, str], n: int) -> None:
     before = files(store)
     something = store.path(SPEECH) / "something.raw"
-    arguments = ["run", "explorer", "--wav", something, "--json"]
+    arguments = ["run", "explorer", "--wav", str(something), "--json"]
 
     interrupt_often(environ, moments_s(n, longest_s=3), *arguments)
 
