@@ -167,10 +167,14 @@ class Runtime:
                 done.add(intent.name)
                 yield intent
         spoken = sentences(_texts(first_words, answer))
-        for n, sentence in enumerate(self.guard.checked(spoken, frozenset(done)), 1):
+        n_said = 0
+        for sentence in self.guard.checked(spoken, frozenset(done)):
             yield Reply(text=sentence)
-            if n == MAX_SENTENCES:
+            n_said += 1
+            if n_said == MAX_SENTENCES:
                 return
+        if n_said == 0 and not cancel.is_set():
+            yield Reply(text=self.guard.line())
 
     def _request(self, words: str, hit: Intent | None) -> Generation:
         chooses = hit is None and Tier.LLM in self.tiers
