@@ -204,7 +204,9 @@ def _plain(character: str) -> str:
         return ""
     if not character.isalpha():
         return character
-    decomposed = unicodedata.normalize("NFKD", character.casefold())
+    # Twice, since some letters that stand for a capital have no small form of their own.
+    letters = unicodedata.normalize("NFKD", character).casefold()
+    decomposed = unicodedata.normalize("NFKD", letters)
     return "".join(
         _CHARACTERS.get(c, c) for c in decomposed if not unicodedata.combining(c)
     )

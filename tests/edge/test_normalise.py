@@ -97,6 +97,12 @@ def test_every_word_is_normalised_by_itself(one: str, other: str) -> None:
     assert words_of(f"{one} {other}") == words_of(one) + words_of(other)
 
 
+@pytest.mark.parametrize("letter", ["\U0001d56c", "\u01c5", "\u0130", "\ufb01"])
+def test_letters_of_every_kind_become_small(letter: str) -> None:
+    (word,) = words_of(letter)
+    assert word == word.casefold()
+
+
 @given(speech)
 def test_normalising_again_changes_nothing(text: str) -> None:
     words = words_of(text)
