@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import settings
 
-# Time is measured by benchmarks: a busy machine fails no test. Examples are drawn anew in
-# each run, but for CI, which says the same twice of the same code.
+# Time is measured by benchmarks: a busy machine fails no test. Examples are drawn anew
+# in each run, but for CI, which says the same twice of the same code.
 settings.register_profile(
     "headside", deadline=None, derandomize=os.environ.get("CI") == "true"
 )
