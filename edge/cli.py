@@ -5,6 +5,7 @@ Whatever loads slowly is imported inside `main`, where Ctrl-C is expected.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -25,6 +26,12 @@ COMMANDS = {
 }
 """Name of a command, where it lives as `module:app`, and what it does."""
 
+_UNWRITTEN = HeadsideError(
+    "output_full",
+    "The output could not be written: its disk is full.",
+    "Make room, or write it elsewhere.",
+)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FAILED = 1
 _INTERRUPTED = 130
 
@@ -60,9 +67,20 @@ def _run(arguments: Sequence[str]) -> int:
     except HeadsideError as error:
         _explain(error)
         return _FAILED
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        _drop_output()
+        _explain(_UNWRITTEN)
+        return _FAILED
     except SystemExit as end:  # this is how typer ends, whatever the outcome
         return int(end.code or 0)
     return 0
+
+
+def _drop_output() -> None:
+    """Keeps Python from trying once more, as it ends, what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: Sequence[str]) -> None:

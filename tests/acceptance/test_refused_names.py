@@ -142,26 +142,3 @@ def test_wrong_usage_is_told_apart(headside: Command, arguments: list[str]) -> N
     assert done.code == 2
     assert "Usage: headside" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
-
-
-def test_the_version_is_said(headside: Command) -> None:
-    done = headside("--version")
-    assert (done.code, done.stderr) == (0, "")
-    assert done.stdout.startswith("headside 0.")
-
-
-@pytest.mark.parametrize("form", [[], ["--json"]])
-def test_no_character_is_too_much_for_a_terminal(
-    headside: Command, form: list[str]
-) -> None:
-    echo = ["--vad", "echo", "--asr", "echo", "--llm", "echo"]
-    words = "\u201cna\u00efve\u201d \U0001f3a7"
-    arguments = ["run", "explorer", *echo, "--text", words, *form]
-
-    done = headside(*arguments, PYTHONIOENCODING="ascii")
-
-    assert (done.code, done.stderr) == (0, "")
-    if form:
-        assert done.of("transcript")[0]["text"] == words
-    else:
-        assert "na?ve" in done.stdout
