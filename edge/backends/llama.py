@@ -22,14 +22,7 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 
 from edge.backends.failures import vendor_errors
 from edge.llm.chat_format import CHATML, ChatFormat, Piece, parse_chat_format
-from edge.llm.model import (
-    Generation,
-    LlmError,
-    Message,
-    Prompt,
-    Role,
-    Sampling,
-)
+from edge.llm.model import Generation, LlmError, Message, Prompt, Role, Sampling
 
 _BATCH_TOKENS = 512
 _MAX_PIECE_BYTES = 512
