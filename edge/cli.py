@@ -32,6 +32,8 @@ _UNWRITTEN = HeadsideError(
     "Make room, or write it elsewhere.",
 )
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CONTROLS = dict.fromkeys([*range(10), *range(11, 32), *range(127, 160)], " ")
+"""Messages quote packs and files, and must not command the terminal."""
 _FAILED = 1
 _INTERRUPTED = 130
 
@@ -102,9 +104,10 @@ def _explain(error: HeadsideError) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"error: {error.message}", style="bold red", markup=False)
+    said = f"error: {error.message}".translate(_CONTROLS)
+    console.print(said, style="bold red", markup=False)
     if error.hint:
-        console.print(error.hint, markup=False)
+        console.print(error.hint.translate(_CONTROLS), markup=False)
 
 
 def _leave_at_once(code: int) -> NoReturn:

@@ -137,6 +137,13 @@ def test_an_error_of_ours_is_one(arguments: list[str], message: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_no_message_commands_the_terminal() -> None:
+    done = headside("run", "\x1b[2Jgone\x07", "--text", "hello")
+    assert done.returncode == 1
+    assert "gone" in done.stderr
+    assert not {"\x1b", "\x07"} & set(done.stderr)
+
+
 def test_for_machines_an_error_is_a_line_too() -> None:
     done = headside("run", "explorer", "--wav", "no.wav", *ECHO, "--json")
 
