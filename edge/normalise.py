@@ -204,7 +204,7 @@ def _plain(character: str) -> str:
         return ""
     if not character.isalpha():
         return character
-    # Twice, since some letters that stand for a capital have no small form of their own.
+    # Twice, as some letters that stand for a capital have no small form of their own.
     letters = unicodedata.normalize("NFKD", character).casefold()
     decomposed = unicodedata.normalize("NFKD", letters)
     return "".join(
