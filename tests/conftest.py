@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 
@@ -17,6 +18,10 @@ settings.register_profile(
     "headside", deadline=None, derandomize=os.environ.get("CI") == "true"
 )
 settings.load_profile("headside")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and every
+# command that they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _can_load(library: str) -> bool:
