@@ -123,22 +123,15 @@ def test_the_packs_that_come_along_are_sound(headside: Command, name: str) -> No
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
-        ["run"],
-        ["run", "explorer"],
         ["run", "explorer", "--wav", "a.wav", "--text", "b"],
-        ["run", "explorer", "--mic", "--text", "b"],
-        ["run", "explorer", "--text", "b", "--tier", "nope"],
-        ["run", "explorer", "--text", "b", "--threads", "0"],
         ["run", "explorer", "--wav", "a.raw", "--raw-rate", "0"],
-        ["run", "explorer", "--nope"],
+        ["demo", "goforward"],
         ["models", "fetch"],
-        ["nope"],
     ],
+    ids=" ".join,
 )
 def test_wrong_usage_is_told_apart(headside: Command, arguments: list[str]) -> None:
     done = headside(*arguments)
 
-    assert done.code == 2
-    assert "Usage: headside" in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
+    assert (done.code, done.stdout) == (2, "")
+    assert "Usage: headside" in done.stderr

@@ -13,12 +13,6 @@ ECHOES = ["--vad", "echo", "--asr", "echo", "--llm", "echo"]
 GO = ["run", "explorer", *ECHOES, "--text", "go forward ten metres"]
 
 
-def test_the_version_is_said(headside: Command) -> None:
-    done = headside("--version")
-    assert (done.code, done.stderr) == (0, "")
-    assert done.stdout.startswith("headside 0.")
-
-
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_no_character_is_too_much_for_a_terminal(
     headside: Command, form: list[str]
