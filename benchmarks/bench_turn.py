@@ -32,6 +32,7 @@ from llama_cpp import Llama
 from edge.build import RuntimeOptions, build_runtime, open_sound
 from edge.dialogue import Conversation, Reply
 from edge.intent import Intent, Tier
+from edge.llm.model import Message, Role
 from edge.llm.output import (
     ReplyText,
     WrittenIntent,
@@ -106,7 +107,7 @@ class StockChain:
             words, schema=runtime.choices.told, n_turns=0
         )
         chunks = self._llm.create_chat_completion(
-            cast("Any", [{"role": m.role.value, "content": m.text} for m in messages]),
+            cast("Any", list(_as_dicts(messages))),
             response_format={
                 "type": "json_object",
                 "schema": json.loads(runtime.choices.schema),
@@ -255,6 +256,14 @@ def _waits_of(events: Iterator[object], began: float) -> Waits | None:
     if not first_intent:
         return None
     return Waits(first_intent_ms=first_intent, first_word_ms=first_word)
+
+
+def _as_dicts(messages: Sequence[Message]) -> Iterator[dict[str, str]]:
+    """Yields messages as the stock chain wants them, with one system message."""
+    system = [m.text for m in messages if m.role is Role.SYSTEM]
+    yield {"role": "system", "content": "\n".join(system)}
+    for message in messages[len(system) :]:
+        yield {"role": message.role.value, "content": message.text}
 
 
 def _compact(chunks: Iterable[Any]) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from edge.vad import Utterance
@@ -41,18 +42,57 @@ class Transcript:
     """ISO 639-1."""
     confidence: float = 1.0
     """In [0, 1]: the mean probability of a token."""
+    is_draft: bool = False
+    """The first hypothesis that came, and an unsure one: there may be a better."""
+    n_windows: int = 1
+    """How often the sound was encoded: more than once where a short window failed."""
 
 
 class Recogniser(Protocol):
-    """Turns speech into text."""
+    """Turns speech into text.
+
+    The three calls for one utterance share what they compute.
+    """
+
+    def draft(self, utterance: Utterance) -> Transcript:
+        """Returns what was said, as fast as that can be known; without words."""
 
     def transcribe(self, utterance: Utterance) -> Transcript:
-        """Returns what was said."""
+        """Returns what was said, as well as that can be known; without words."""
+
+    def words(self, utterance: Utterance, transcript: Transcript) -> tuple[Word, ...]:
+        """Returns a transcript's words with their times."""
 
     def close(self) -> None:
         """Frees the model."""
 
 
+def recognise(
+    recogniser: Recogniser, utterance: Utterance, *, settles: Callable[[str], bool]
+) -> Transcript:
+    """Returns what was said, with words and their times.
+
+    Args:
+        recogniser: Asked for a draft first.
+        utterance: The speech.
+        settles: Whether the draft will do; otherwise the better, slower result is made.
+    """
+    transcript = recogniser.draft(utterance)
+    if transcript.is_draft and not settles(transcript.text):
+        transcript = recogniser.transcribe(utterance)
+    return with_words(recogniser, utterance, transcript)
+
+
+def with_words(
+    recogniser: Recogniser, utterance: Utterance, transcript: Transcript
+) -> Transcript:
+    """Returns a transcript with its words and their times, where it has none yet."""
+    if transcript.words or not transcript.text:
+        return transcript
+    return replace(transcript, words=recogniser.words(utterance, transcript))
+
+
+_WORD = re.compile(r"\w+")
 _MIN_LOOP_WORDS = 3
 """A shorter phrase said twice is how people speak: "go go", "stop it stop it"."""
 _MIN_REPEATS = 4
@@ -64,20 +104,42 @@ def is_loop(text: str) -> bool:
     True where the whole text is one phrase of three words or more said again and again,
     or where any phrase is said four times in a row.
     """
-    words = re.findall(r"\w+", text.lower())
+    return _loop([match[0].lower() for match in _WORD.finditer(text)]) is not None
+
+
+def unlooped(text: str) -> str:
+    """Returns a text in which no phrase is repeated as ``is_loop`` tells, but once."""
+    while True:
+        found = list(_WORD.finditer(text))
+        loop = _loop([match[0].lower() for match in found])
+        if loop is None:
+            return text
+        start, n, n_repeats = loop
+        first_end = found[start + n - 1].end()
+        last = start + n * n_repeats
+        rest = text[found[last - 1].end() :] if last <= len(found) else ""
+        text = (text[:first_end] + rest).strip()
+
+
+def _loop(words: list[str]) -> tuple[int, int, int] | None:
+    """Returns where a loop begins, its words and how often it comes; None without."""
     for n in range(1, len(words) // 2 + 1):
-        whole = len(words) % n == 0 and words == words[:n] * (len(words) // n)
-        if whole and n >= _MIN_LOOP_WORDS:
-            return True
+        n_times = len(words) // n
+        if n >= _MIN_LOOP_WORDS and words == words[:n] * n_times:
+            return 0, n, n_times
         repeated = [a == b for a, b in zip(words, words[n:], strict=False)]
-        if _longest_run(repeated) >= n * (_MIN_REPEATS - 1):
-            return True
-    return False
+        start, length = _longest_run(repeated)
+        if length >= n * (_MIN_REPEATS - 1):
+            return start, n, length // n + 1
+    return None
 
 
-def _longest_run(flags: list[bool]) -> int:
-    longest = run = 0
-    for flag in flags:
+def _longest_run(flags: list[bool]) -> tuple[int, int]:
+    """Returns where the longest run of true flags begins, and its length."""
+    best = (0, 0)
+    run = 0
+    for at, flag in enumerate(flags):
         run = run + 1 if flag else 0
-        longest = max(longest, run)
-    return longest
+        if run > best[1]:
+            best = (at - run + 1, run)
+    return best

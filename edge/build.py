@@ -16,16 +16,17 @@ from edge.audio import SAMPLE_RATE_HZ, AudioChunk
 from edge.dialogue import Conversation, ReplyGuard
 from edge.grammar import claimed
 from edge.intent import Tier
+from edge.kept import KeptFiles
 from edge.lexicon import build_lexicon, default_scene
 from edge.llm.model import LanguageModel
 from edge.llm.output import build_choices
-from edge.pipeline import Runtime
+from edge.pipeline import Runtime, endpointing_of
 from edge.probe import require_usable
-from edge.vad import SegmenterConfig, SpeechDetector
-from models.device import device_profile
+from edge.vad import SpeechDetector
+from models.device import DeviceProfile, device_profile
 from models.errors import HeadsideError
 from models.pack import Pack
-from models.store import Store
+from models.store import Store, cache_root
 
 _WAV = "edge.backends.wav:SoundFile"
 _MICROPHONE = "edge.backends.microphone:Microphone"
@@ -67,6 +68,9 @@ class RuntimeOptions:
     """Store name, or ``echo``."""
     llm: str | None = None
     """Store name, path of a GGUF file, or ``echo``."""
+    prepare: bool = False
+    """Whether the model reads the beginning of its prompts at once, for a service; it
+    is read from disk where an earlier start did."""
 
 
 def build_runtime(pack: Pack, store: Store, options: RuntimeOptions) -> Runtime:
@@ -75,30 +79,38 @@ def build_runtime(pack: Pack, store: Store, options: RuntimeOptions) -> Runtime:
     Raises:
         HeadsideError: A model is missing or cannot be loaded, or a name is unknown.
     """
-    threads = options.threads or _threads(options.device)
+    profile = device_profile(options.device)
+    threads = options.threads or _threads(profile)
+    tiers = frozenset(options.tiers or map(Tier, pack.tiers))
     character = pack.character(options.character)
-    lexicon = build_lexicon(pack, default_scene(pack))
     vad = options.vad or pack.models.vad
     asr = options.asr or pack.models.asr
     llm = options.llm or pack.models.llm
     with ThreadPoolExecutor(max_workers=3) as loading:
-        detector = loading.submit(_load_vad, vad, store)
         recogniser = loading.submit(_load_asr, asr, store, threads)
-        model = loading.submit(_load_llm, llm, store, threads)
-    _, end_ms = pack.listening.endpoint_ms
-    return Runtime(
+        model = loading.submit(_load_llm, llm, store, threads, profile)
+        detector = loading.submit(_load_vad, vad, store)
+        # Meanwhile, since the engines load outside Python.
+        scene = default_scene(pack)
+        lexicon = build_lexicon(pack, scene)
+        choices = build_choices(lexicon.schema())
+    runtime = Runtime(
         pack=pack,
         lexicon=lexicon,
         detector=detector.result(),
         recogniser=recogniser.result(),
         model=model.result(),
         threads=threads,
-        tiers=frozenset(options.tiers or map(Tier, pack.tiers)),
-        choices=build_choices(lexicon.schema()),
+        tiers=tiers,
+        choices=choices,
         conversation=Conversation(character),
         guard=ReplyGuard(claims=partial(claimed, lexicon), neutral=character.fallback),
-        segmenter=SegmenterConfig(end_silence_s=end_ms / 1000),
+        scene=scene,
+        endpointing=endpointing_of(pack),
     )
+    if options.prepare:
+        runtime.prepare()
+    return runtime
 
 
 def open_sound(
@@ -133,8 +145,8 @@ def microphone_name() -> str:
     return name
 
 
-def _threads(device: str) -> int:
-    wanted = device_profile(device).n_inference_threads.value
+def _threads(profile: DeviceProfile) -> int:
+    wanted = profile.n_inference_threads.value
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return max(1, min(wanted or 2, here or os.cpu_count() or 1))
 
@@ -155,13 +167,28 @@ def _load_asr(name: str, store: Store, threads: int) -> Recogniser:
     return recogniser
 
 
-def _load_llm(name: str, store: Store, threads: int) -> LanguageModel:
+def _load_llm(
+    name: str, store: Store, threads: int, profile: DeviceProfile
+) -> LanguageModel:
     if name == ECHO:
         model: LanguageModel = _backend("llm", ECHO)()
     else:
         path = _model_file(name, ".gguf", store)
-        model = _backend("llm", "llama")(path, threads=threads)
+        model = _backend("llm", "llama")(
+            path,
+            threads=threads,
+            kv_bits=profile.kv_bits.value or 16,
+            kept=_kept_files(),
+        )
     return model
+
+
+def _kept_files() -> KeptFiles | None:
+    """Returns where states are kept; None where the disk lets nobody keep anything."""
+    try:
+        return KeptFiles(cache_root() / "kept")
+    except OSError:
+        return None
 
 
 def _model_file(name: str, suffix: str, store: Store) -> Path:

@@ -19,6 +19,7 @@ from models.errors import HeadsideError
 
 COMMANDS = {
     "run": ("edge.commands.run:app", "Hear a command, act on it, answer."),
+    "serve": ("edge.commands.serve:app", "Serve a pack to a game on this machine."),
     "demo": ("edge.commands.demo:app", "Run the chain on recordings of real speech."),
     "doctor": ("edge.commands.doctor:app", "Say what works here and what is missing."),
     "pack": ("edge.commands.pack:app", "Check and list experience packs."),

@@ -1,14 +1,15 @@
 """The character's side of a conversation: what it is told, and what it may say.
 
 The order of a prompt is fixed: schema, persona, history, scene and words. It grows at
-its end alone, so that a model's cache of the beginning stays good from turn to turn.
+its end alone, so that what a model has read of the beginning stays good from turn to
+turn, and across runs up to the persona's end.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge.intent import Intent
 from edge.llm.model import Message, Role
@@ -31,12 +32,48 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the game made of an intent."""
+
+    intent: Intent
+    ok: bool
+    reason: str = ""
+    """Why not, where the game says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What the character is told beside the player's words."""
+
+    near: tuple[str, ...] = ()
+    """Names of things in the scene, the most relevant first."""
+    refused: tuple[Outcome, ...] = ()
+    """What the game did not do."""
+
+    @property
+    def text(self) -> str:
+        """The situation in brackets, a line each; empty where there is none."""
+        lines = [f"[near: {', '.join(self.near)}]"] if self.near else []
+        lines += [
+            f"[not done: {outcome.intent.name}{': ' * bool(outcome.reason)}"
+            f"{outcome.reason}]"
+            for outcome in self.refused
+        ]
+        return "".join(f"{line}\n" for line in lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """One earlier turn."""
 
     player: str
     intents: tuple[Intent, ...]
     reply: str
+
+
+NOTHING_SPECIAL = Situation()
+CUT = "\u2014"
+"""Stands where a reply was cut."""
 
 
 @dataclass(slots=True)
@@ -60,7 +97,32 @@ class Conversation:
         if len(self._exchanges) > MAX_HISTORY_TURNS:
             del self._exchanges[: MAX_HISTORY_TURNS // 2]
 
-    def messages(self, words: str, *, schema: str, n_turns: int) -> tuple[Message, ...]:
+    def cut(self, n_characters: int) -> None:
+        """Notes that the player heard no more than this of the latest reply."""
+        if self._exchanges and n_characters < len(self._exchanges[-1].reply):
+            last = self._exchanges[-1]
+            heard = last.reply[:n_characters].rstrip() + CUT
+            self._exchanges[-1] = replace(last, reply=heard)
+
+    def opening(self, schema: str) -> tuple[Message, ...]:
+        """Returns how every prompt begins: schema, persona, examples."""
+        who = self.character
+        persona = "\n".join(filter(None, (who.persona, who.knowledge)))
+        messages = [Message(role=Role.SYSTEM, text=schema, keep=True)] * bool(schema)
+        messages.append(Message(role=Role.SYSTEM, text=persona))
+        for said, answered in who.examples:
+            messages += _shown(Exchange(player=said, intents=(), reply=answered))
+        messages[-1] = replace(messages[-1], keep=True)
+        return tuple(messages)
+
+    def messages(
+        self,
+        words: str,
+        *,
+        schema: str,
+        n_turns: int,
+        situation: Situation = NOTHING_SPECIAL,
+    ) -> tuple[Message, ...]:
         """Returns the prompt for what the player says now.
 
         Args:
@@ -68,21 +130,21 @@ class Conversation:
             schema: The actions the model may choose from, as text; empty where it
                 chooses none.
             n_turns: How many of the latest turns to include.
+            situation: What is told with the words, and not remembered.
         """
-        who = self.character
-        told = [schema, who.persona, who.knowledge]
-        messages = [Message(role=Role.SYSTEM, text="\n".join(filter(None, told)))]
-        shown = [
-            Exchange(player=player, intents=(), reply=reply)
-            for player, reply in who.examples
-        ]
-        shown += self._exchanges[len(self._exchanges) - n_turns :]
-        for exchange in shown:
-            answer = write_answer(exchange.intents, exchange.reply)
-            messages.append(Message(role=Role.USER, text=exchange.player))
-            messages.append(Message(role=Role.ASSISTANT, text=answer))
-        messages.append(Message(role=Role.USER, text=words))
+        messages = list(self.opening(schema))
+        for exchange in self._exchanges[len(self._exchanges) - n_turns :]:
+            messages += _shown(exchange)
+        messages.append(Message(role=Role.USER, text=f"{situation.text}{words}"))
         return tuple(messages)
+
+
+def _shown(exchange: Exchange) -> list[Message]:
+    answer = write_answer(exchange.intents, exchange.reply)
+    return [
+        Message(role=Role.USER, text=exchange.player),
+        Message(role=Role.ASSISTANT, text=answer),
+    ]
 
 
 def sentences(pieces: Iterable[str]) -> Iterator[str]:

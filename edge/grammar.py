@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 
 from edge.intent import Intent, Slot, Tier, build_intent
 from edge.lexicon import Lexicon
 from edge.normalise import Token, normalise, words_of
-from edge.word_graph import Reading, readings
+from edge.word_graph import Reading, can_go_on, readings
 from models.pack import IntentDeclaration, Value
 
 MAX_WORDS = 200
@@ -54,6 +55,33 @@ def candidates(lexicon: Lexicon, text: str) -> list[tuple[Reading, Intent]]:
             intent = _intent(lexicon, declared, reading, tokens, text)
             best[declared.name] = (reading, intent)
     return list(best.values())
+
+
+class Completeness(StrEnum):
+    """Whether more is to be expected of the player."""
+
+    OPEN = "open"
+    """The words are no command, or not yet."""
+    COMPLETE = "complete"
+    """They are a command, and the beginning of a longer one."""
+    CLOSED = "closed"
+    """They are a command that nothing can follow."""
+
+
+def completeness(lexicon: Lexicon, text: str) -> Completeness:
+    """Returns whether the words so far are a command, and whether it can go on."""
+    if match(lexicon, text) is None:
+        return Completeness.OPEN
+    words = words_of(text)
+    before, _ = _around(lexicon)
+    goes_on = can_go_on(
+        lexicon.commands.graph,
+        words,
+        _endings(lexicon, words),
+        starts=_skipped(words, before),
+        goes_on=lambda name, start: lexicon.lists[name].goes_on(words, start),
+    )
+    return Completeness.COMPLETE if goes_on else Completeness.CLOSED
 
 
 def claimed(lexicon: Lexicon, sentence: str) -> frozenset[str]:

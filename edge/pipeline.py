@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from threading import Event
 
-from edge.asr import Recogniser, Transcript
+from edge.asr import Recogniser, Transcript, recognise
 from edge.audio import AudioChunk
-from edge.dialogue import Conversation, Exchange, Reply, ReplyGuard, sentences
-from edge.grammar import match
+from edge.dialogue import (
+    CUT,
+    Conversation,
+    Exchange,
+    Outcome,
+    Reply,
+    ReplyGuard,
+    Situation,
+    sentences,
+)
+from edge.grammar import Completeness, claimed, completeness, match
+from edge.hearing import Ear, Endpointing
 from edge.intent import Intent, Tier, fill_line, read_intent
-from edge.lexicon import Lexicon
+from edge.lexicon import Lexicon, build_lexicon
 from edge.llm.model import Generation, LanguageModel, Prompt, Sampling
 from edge.llm.output import (
     DECIDED,
@@ -22,10 +32,13 @@ from edge.llm.output import (
     Choices,
     ReplyText,
     WrittenIntent,
+    build_choices,
     read_answer,
     reply_prefix,
 )
-from edge.vad import SegmenterConfig, SpeechDetector, Utterance, utterances
+from edge.normalise import words_of
+from edge.scene import Scene, relevant_objects
+from edge.vad import SpeechDetector, Utterance, utterances
 from models.pack import Pack
 
 MAX_SENTENCES = 2
@@ -61,15 +74,25 @@ class Turn:
     intents: tuple[Intent, ...]
     reply: Reply
     timings: tuple[StageTiming, ...]
+    was_cut: bool = False
+    """It was cancelled before it was whole."""
 
 
 TurnEvent = Transcript | Intent | Reply | Turn
 """In this order: what was heard, each intent, each sentence, and the whole."""
 
 
+def _as_asked(intents: Sequence[Intent]) -> tuple[Outcome, ...]:
+    """Returns that everything was done, as where no game tells."""
+    return tuple(Outcome(intent=intent, ok=True) for intent in intents)
+
+
 @dataclass(slots=True, kw_only=True)
 class Runtime:
-    """A pack brought to life: its models, its words and its conversation."""
+    """A pack brought to life for one player: models, words and conversation.
+
+    The models are shared by all players; see ``join``.
+    """
 
     pack: Pack
     lexicon: Lexicon
@@ -83,32 +106,139 @@ class Runtime:
     """What the model may choose where the grammar finds nothing."""
     conversation: Conversation
     guard: ReplyGuard
-    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    scene: Scene
+    endpointing: Endpointing = field(default_factory=Endpointing)
     sampling: Sampling = field(
         default_factory=partial(Sampling, penalise_after=REPLY_OPENS)
     )
+    outcomes: Callable[[Sequence[Intent]], Sequence[Outcome]] = _as_asked
+    """What became of intents; asked before the character speaks of them."""
     _n_canned: int = field(init=False, default=0)
+    _others: dict[str, Conversation] = field(init=False, default_factory=dict)
+
+    def join(self) -> Runtime:
+        """Returns the chain of another player, on the same models."""
+        return Runtime(
+            pack=self.pack,
+            lexicon=self.lexicon,
+            detector=self.detector.fresh(),
+            recogniser=self.recogniser,
+            model=self.model,
+            threads=self.threads,
+            tiers=self.tiers,
+            choices=self.choices,
+            conversation=Conversation(self.conversation.character),
+            guard=replace(self.guard),
+            scene=self.scene,
+            endpointing=self.endpointing,
+            sampling=self.sampling,
+        )
+
+    def set_scene(self, scene: Scene) -> None:
+        """Takes over what the game tells; what can be said follows from it.
+
+        Raises:
+            PackError: The templates make too many words with it.
+        """
+        same_words = (
+            scene.objects == self.scene.objects and scene.facts == self.scene.facts
+        )
+        self.scene = scene
+        if not same_words:
+            self._set_lexicon(build_lexicon(self.pack, scene, previous=self.lexicon))
+
+    def set_pack(self, pack: Pack) -> None:
+        """Swaps the pack; the scene stays, conversations begin anew.
+
+        Raises:
+            PackError: The templates make too many words.
+        """
+        lexicon = build_lexicon(pack, self.scene)
+        names = [character.name for character in pack.characters]
+        name = self.conversation.character.name
+        self.pack = pack
+        self._others.clear()
+        self.conversation = Conversation(
+            pack.character(name if name in names else None)
+        )
+        self.endpointing = endpointing_of(pack)
+        self._set_lexicon(lexicon)
+
+    def address(self, name: str) -> None:
+        """Has another character answer from now on, who remembers what was said.
+
+        Raises:
+            PackError: There is no such character.
+        """
+        self._others[self.conversation.character.name] = self.conversation
+        self.conversation = self._others.get(name) or Conversation(
+            self.pack.character(name)
+        )
+        self.guard = replace(self.guard, neutral=self.conversation.character.fallback)
+
+    def ear(self) -> Ear:
+        """Returns what listens to a stream of speech, with this player's words."""
+        return Ear(
+            recogniser=self.recogniser,
+            completeness=self.completeness,
+            endpointing=self.endpointing,
+        )
+
+    def completeness(self, text: str) -> Completeness:
+        """Returns whether words so far are a command, and whether it can go on."""
+        if Tier.GRAMMAR not in self.tiers:
+            return Completeness.OPEN
+        return completeness(self.lexicon, text)
 
     def listen(self, chunks: Iterable[AudioChunk]) -> Iterator[Utterance]:
         """Yields what is said in a stream of sound."""
-        return utterances(chunks, self.detector, self.segmenter)
+        return utterances(chunks, self.detector, self.endpointing.segmenter())
 
     def hear(self, utterance: Utterance, cancel: Event) -> Iterator[TurnEvent]:
         """Yields the turn of an utterance; nothing where no words were recognised."""
         clock = _Clock()
-        transcript = self.recogniser.transcribe(utterance)
+        transcript = recognise(
+            self.recogniser,
+            utterance,
+            settles=lambda text: self.completeness(text) is not Completeness.OPEN,
+        )
         clock.ends(Stage.ASR)
         if transcript.text:
             yield from self._turn(transcript, utterance.start_s, clock, cancel)
+
+    def answer(
+        self, transcript: Transcript, start_s: float, cancel: Event
+    ) -> Iterator[TurnEvent]:
+        """Yields the turn of an utterance that was recognised before."""
+        yield from self._turn(transcript, start_s, _Clock(), cancel)
 
     def read(self, text: str, cancel: Event) -> Iterator[TurnEvent]:
         """Yields the turn of words that were typed."""
         yield from self._turn(Transcript(text=text), 0.0, _Clock(), cancel)
 
+    def prepare(self) -> None:
+        """Has the model read the beginning of its prompts, ahead of the first turn."""
+        opening = self.conversation.opening(self._told)
+        self.model.prepare(Prompt(messages=opening))
+
     def close(self) -> None:
         """Frees the models."""
         self.recogniser.close()
         self.model.close()
+
+    @property
+    def _told(self) -> str:
+        """The actions, for the prompt: the same in every turn."""
+        return self.choices.told if Tier.LLM in self.tiers else ""
+
+    def _set_lexicon(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+        self.choices = build_choices(lexicon.schema())
+        self.guard = replace(
+            self.guard,
+            claims=partial(claimed, lexicon),
+            neutral=self.conversation.character.fallback,
+        )
 
     def _turn(
         self, transcript: Transcript, start_s: float, clock: _Clock, cancel: Event
@@ -124,8 +254,13 @@ class Runtime:
             yield event
         reply = " ".join(said)
         clock.ends(Stage.REPLY)
+        was_cut = cancel.is_set()
         self.conversation.remember(
-            Exchange(player=transcript.text, intents=tuple(intents), reply=reply)
+            Exchange(
+                player=transcript.text,
+                intents=tuple(intents),
+                reply=reply + CUT * was_cut,
+            )
         )
         yield Turn(
             start_s=start_s,
@@ -133,6 +268,7 @@ class Runtime:
             intents=tuple(intents),
             reply=Reply(text=reply),
             timings=tuple(clock.timings),
+            was_cut=was_cut,
         )
 
     def _answer(
@@ -142,19 +278,26 @@ class Runtime:
             match(self.lexicon, transcript.text) if Tier.GRAMMAR in self.tiers else None
         )
         clock.ends(Stage.INTENT)
-        if hit is not None:
-            yield hit
-            if canned := self._canned(hit):
-                yield Reply(text=canned)
-                return
-        yield from self._generated(transcript.text, hit, clock, cancel)
+        if hit is None and Tier.LLM in self.tiers:
+            yield from self._chosen(transcript.text, clock, cancel)
+            return
+        if hit is None:
+            yield from self._spoken(transcript.text, (), clock, cancel)
+            return
+        yield hit
+        outcomes = self.outcomes([hit])
+        canned = self._canned(hit)
+        if canned and all(outcome.ok for outcome in outcomes):
+            yield Reply(text=canned)
+            return
+        yield from self._spoken(transcript.text, outcomes, clock, cancel)
 
-    def _generated(
-        self, words: str, hit: Intent | None, clock: _Clock, cancel: Event
+    def _chosen(
+        self, words: str, clock: _Clock, cancel: Event
     ) -> Iterator[Intent | Reply]:
-        """Yields the intents and sentences of one generation."""
-        request = self._request(words, hit)
-        done = {hit.name} if hit else set()
+        """Yields the intents that the model chooses, then the sentences it says."""
+        request = self._request(words, (), chooses=True)
+        intents: list[Intent] = []
         pieces = clock.marks_first(self.model.generate(request, cancel), Stage.LLM)
         answer = read_answer(pieces, request.prompt.prefix)
         first_words = ""
@@ -164,11 +307,35 @@ class Runtime:
                 break
             intent = read_intent(self.lexicon, item.found)
             if intent is not None:
-                done.add(intent.name)
+                intents.append(intent)
                 yield intent
-        spoken = sentences(_texts(first_words, answer))
+        outcomes = self.outcomes(intents)
+        if all(outcome.ok for outcome in outcomes):
+            done = frozenset(intent.name for intent in intents)
+            spoken = sentences(_texts(first_words, answer))
+            yield from self._checked(spoken, done, cancel)
+        else:
+            yield from self._spoken(words, outcomes, clock, cancel)
+
+    def _spoken(
+        self,
+        words: str,
+        outcomes: Sequence[Outcome],
+        clock: _Clock,
+        cancel: Event,
+    ) -> Iterator[Reply]:
+        """Yields the sentences that the model says of what was decided."""
+        request = self._request(words, outcomes, chooses=False)
+        done = frozenset(outcome.intent.name for outcome in outcomes if outcome.ok)
+        pieces = clock.marks_first(self.model.generate(request, cancel), Stage.LLM)
+        answer = read_answer(pieces, request.prompt.prefix)
+        yield from self._checked(sentences(_texts("", answer)), done, cancel)
+
+    def _checked(
+        self, spoken: Iterator[str], done: frozenset[str], cancel: Event
+    ) -> Iterator[Reply]:
         n_said = 0
-        for sentence in self.guard.checked(spoken, frozenset(done)):
+        for sentence in self.guard.checked(spoken, done):
             yield Reply(text=sentence)
             n_said += 1
             if n_said == MAX_SENTENCES:
@@ -176,18 +343,26 @@ class Runtime:
         if n_said == 0 and not cancel.is_set():
             yield Reply(text=self.guard.line())
 
-    def _request(self, words: str, hit: Intent | None) -> Generation:
-        chooses = hit is None and Tier.LLM in self.tiers
-        choices = self.choices if chooses else DECIDED
+    def _request(
+        self, words: str, outcomes: Sequence[Outcome], *, chooses: bool
+    ) -> Generation:
+        done = [outcome.intent for outcome in outcomes if outcome.ok]
+        situation = Situation(
+            near=tuple(
+                thing.name
+                for thing in relevant_objects(self.scene, frozenset(words_of(words)))
+            ),
+            refused=tuple(outcome for outcome in outcomes if not outcome.ok),
+        )
         n_turns = len(self.conversation.exchanges)
         while True:
             request = Generation(
                 prompt=Prompt(
                     messages=self.conversation.messages(
-                        words, schema=choices.told, n_turns=n_turns
+                        words, schema=self._told, n_turns=n_turns, situation=situation
                     ),
-                    prefix="" if chooses else reply_prefix([hit] if hit else []),
-                    schema=choices.schema,
+                    prefix="" if chooses else reply_prefix(done),
+                    schema=(self.choices if chooses else DECIDED).schema,
                 ),
                 sampling=self.sampling,
             )
@@ -205,6 +380,16 @@ class Runtime:
         self._n_canned += 1
         line = lines[self._n_canned % len(lines)]
         return fill_line(self.lexicon, line, intent.slots)
+
+
+def endpointing_of(pack: Pack) -> Endpointing:
+    """Returns how long a pause ends an utterance in a pack."""
+    complete_ms, open_ms = pack.listening.endpoint_ms
+    return Endpointing(
+        complete_s=complete_ms / 1000,
+        open_s=open_ms / 1000,
+        instant=pack.listening.instant,
+    )
 
 
 def _texts(first: str, answer: Iterator[WrittenIntent | ReplyText]) -> Iterator[str]:

@@ -6,6 +6,7 @@ seconds since the first sample of the stream. Clients convert at the door.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,3 +67,41 @@ class Scene:
     def tagged(self, tag: str) -> tuple[SceneObject, ...]:
         """Returns the objects that carry ``tag``, in scene order."""
         return tuple(thing for thing in self.objects if tag in thing.tags)
+
+
+MAX_NEAR = 8
+"""Objects that the language model is told of; its constraint holds all."""
+
+
+def relevant_objects(
+    scene: Scene, words: frozenset[str], limit: int = MAX_NEAR
+) -> tuple[SceneObject, ...]:
+    """Returns the objects worth mentioning, the most relevant first.
+
+    Those that share most words with what was said come first, then those that lie
+    closest to the direction in which the player looked or pointed last, then in scene
+    order.
+
+    Args:
+        scene: Objects and rays.
+        words: What was said, in lower case.
+        limit: Of objects.
+    """
+    ray = scene.rays[-1] if scene.rays else None
+
+    def rank(thing: SceneObject) -> tuple[int, float]:
+        names = (thing.name, *thing.aliases)
+        n_shared = max(len(words & set(name.lower().split())) for name in names)
+        return -n_shared, _off_axis(ray, thing.position)
+
+    return tuple(sorted(scene.objects, key=rank)[:limit])
+
+
+def _off_axis(ray: Ray | None, position: Vector | None) -> float:
+    """Returns 1 minus the cosine between a ray and the way to a place; 1 if unknown."""
+    if ray is None or position is None:
+        return 1.0
+    to = [there - here for there, here in zip(position, ray.origin, strict=True)]
+    along = sum(a * b for a, b in zip(to, ray.direction, strict=True))
+    length = math.hypot(*to) * math.hypot(*ray.direction)
+    return 1.0 - along / length if length else 0.0

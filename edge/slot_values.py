@@ -29,6 +29,12 @@ class SlotWords(Protocol):
     def endings(self, words: Sequence[str], start: int) -> Iterable[Ending]:
         """Returns where phrases that begin at ``start`` end, shortest first."""
 
+    def goes_on(self, words: Sequence[str], start: int) -> bool:
+        """Returns whether a phrase begins with all words from ``start`` and goes on.
+
+        True where in doubt.
+        """
+
     def schema(self) -> dict[str, object] | None:
         """Returns the JSON schema of the values; None where there are none."""
 
@@ -83,6 +89,13 @@ class Phrases:
             if step.value is not None:
                 found.append((at + 1, step.value))
         return found
+
+    def goes_on(self, words: Sequence[str], start: int) -> bool:
+        """Returns whether a phrase begins with all words from ``start`` and goes on."""
+        step: _Step | None = self._root
+        for word in words[start:]:
+            step = step.below.get(word) if step else None
+        return step is not None and bool(step.below)
 
     def schema(self) -> dict[str, object] | None:
         """Returns an enumeration."""
@@ -162,6 +175,20 @@ class Numbers:
                 found.append((more[0], (value + more[1]) * factor))
         return found
 
+    def goes_on(self, words: Sequence[str], start: int) -> bool:
+        """Returns whether a number or its unit may still come to an end.
+
+        Not where a unit was said, although a half may follow: people say it first.
+        """
+        if words[start] in ("minus", "negative", "a", "an") and start + 1 == len(words):
+            return True
+        number = number_at(words, start)
+        return (
+            number is not None
+            and number[0] >= len(words) - 1
+            and not any(word in self.factors for word in words[start:])
+        )
+
     def schema(self) -> dict[str, object] | None:
         """Returns a number with its bounds."""
         return {"type": "number", "minimum": self.low, "maximum": self.high}
@@ -193,6 +220,11 @@ class AnyWords:
         """Returns every end from one word on."""
         last = min(len(words), start + MAX_TEXT_WORDS)
         return [(end, None) for end in range(start + 1, last + 1)]
+
+    def goes_on(self, words: Sequence[str], start: int) -> bool:
+        """Returns True: there can always be more."""
+        del words, start
+        return True
 
     def schema(self) -> dict[str, object] | None:
         """Returns a string of bounded length."""

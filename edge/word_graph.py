@@ -68,6 +68,10 @@ class Reading:
     slots: tuple[Filled, ...]
 
 
+Endings = Callable[[str, int], Iterable[tuple[int, Value | None, bool]]]
+"""For a list and a first word: where its phrases end, their values, and whether any
+words would have done."""
+
 _Slots = tuple["_Slots", Filled] | None
 _Way = tuple[int, int, int, _Slots]
 """Literal words, listed words, first word, slots last to first."""
@@ -76,7 +80,7 @@ _Way = tuple[int, int, int, _Slots]
 def readings(
     graph: WordGraph,
     words: Sequence[str],
-    endings: Callable[[str, int], Iterable[tuple[int, Value | None, bool]]],
+    endings: Endings,
     *,
     starts: Iterable[int],
     ends: frozenset[int],
@@ -88,31 +92,75 @@ def readings(
     Args:
         graph: The templates.
         words: What was said, normalised.
-        endings: For a list and a first word: where its phrases end, their values, and
-            whether any words would have done.
+        endings: The look-up of phrases.
         starts: Words at which a sentence may begin.
         ends: Words before which it may end.
     """
+    best: dict[int, tuple[int, _Way]] = {}
+    for at, front in enumerate(_fronts(graph, words, endings, starts)):
+        if at not in ends:
+            continue
+        for number, way in front.items():
+            for sentence in graph.states[number].accepts:
+                if sentence not in best or way[:2] > best[sentence][1][:2]:
+                    best[sentence] = (at, way)
+    return [
+        Reading(sentence, way[0], way[1], way[2], end, _in_order(way[3]))
+        for sentence, (end, way) in best.items()
+    ]
+
+
+def can_go_on(
+    graph: WordGraph,
+    words: Sequence[str],
+    endings: Endings,
+    *,
+    starts: Iterable[int],
+    goes_on: Callable[[str, int], bool],
+) -> bool:
+    """Returns whether some sentence begins with the words and has more to come.
+
+    Args:
+        graph: The templates.
+        words: What was said so far, normalised.
+        endings: As for ``readings``.
+        starts: Words at which a sentence may begin.
+        goes_on: For a list and a first word: whether one of its phrases begins with all
+            the words from there and has more to come.
+    """
+    fronts = _fronts(graph, words, endings, starts)
+    for number in fronts[-1]:
+        state = graph.states[number]
+        if state.words or state.slots:
+            return True
+    return any(
+        goes_on(edge.list_name, at)
+        for at, front in enumerate(fronts[:-1])
+        for number in front
+        for edge in graph.states[number].slots
+    )
+
+
+def _fronts(
+    graph: WordGraph,
+    words: Sequence[str],
+    endings: Endings,
+    starts: Iterable[int],
+) -> list[dict[int, _Way]]:
+    """Returns the states that can be reached before each word and after the last."""
     fronts: list[dict[int, _Way]] = [{} for _ in range(len(words) + 1)]
     for start in starts:
         fronts[start][0] = (0, 0, start, None)
-    best: dict[int, tuple[int, _Way]] = {}
 
     def reach(at: int, state: int, way: _Way) -> None:
         known = fronts[at].get(state)
         if known is None or way[:2] > known[:2]:
             fronts[at][state] = way
 
-    for at, front in enumerate(fronts):
+    for at, front in enumerate(fronts[:-1]):
         for number, way in front.items():
             state = graph.states[number]
             n_literal, n_listed, start, slots = way
-            if at in ends:
-                for sentence in state.accepts:
-                    if sentence not in best or way[:2] > best[sentence][1][:2]:
-                        best[sentence] = (at, way)
-            if at == len(words):
-                continue
             for target in state.words.get(words[at], ()):
                 reach(at + 1, target, (n_literal + 1, n_listed, start, slots))
             for edge in state.slots:
@@ -121,10 +169,7 @@ def readings(
                     n_more = 0 if is_free else end - at
                     way_on = (n_literal, n_listed + n_more, start, (slots, filled))
                     reach(end, edge.target, way_on)
-    return [
-        Reading(sentence, way[0], way[1], way[2], end, _in_order(way[3]))
-        for sentence, (end, way) in best.items()
-    ]
+    return fronts
 
 
 def _in_order(slots: _Slots) -> tuple[Filled, ...]:

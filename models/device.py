@@ -59,6 +59,8 @@ class DeviceProfile:
     refresh_rates_hz: Figure[tuple[float, ...]]
     n_inference_threads: Figure[int]
     """Threads to begin with, beside a running game."""
+    kv_bits: Figure[int]
+    """Of each number that a language model keeps of what it read: 16 or 8."""
     sustained_cpu_level: Figure[int]
     """The clock level that can be held; levels are the maker's."""
     memory_bandwidth_bytes_per_s: Figure[float]
@@ -97,6 +99,7 @@ def device_profile(name: str) -> DeviceProfile:
         isa_features=_figure(table, "isa_features", _words),
         refresh_rates_hz=_figure(table, "refresh_rates_hz", _numbers),
         n_inference_threads=_figure(table, "n_inference_threads", _whole),
+        kv_bits=_figure(table, "kv_bits", _kv_bits),
         sustained_cpu_level=_figure(table, "sustained_cpu_level", _whole),
         memory_bandwidth_bytes_per_s=_figure(
             table, "memory_bandwidth_bytes_per_s", _number
@@ -126,6 +129,12 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise TypeError
     return value
+
+
+def _kv_bits(value: object) -> int:
+    if value not in (8, 16):
+        raise ValueError
+    return _whole(value)
 
 
 def _number(value: object) -> float:

@@ -189,10 +189,17 @@ class PackModels:
 class Listening:
     """When the player is heard."""
 
-    mode: str = "open_mic"
-    """``open_mic``: speech begins and ends by itself."""
+    mode: str = "push_to_talk"
+    """``push_to_talk``: while a button is held. ``open_mic``: speech begins and ends by
+    itself. ``wake_phrase``: the same, but it must begin with one of ``wake``."""
     endpoint_ms: tuple[int, int] = (250, 700)
     """Silence that ends a finished phrase, and one that may go on."""
+    instant: bool = True
+    """Whether a command that nothing can follow is accepted without a silence."""
+    wake: tuple[str, ...] = ()
+    """Phrases that wake the listener."""
+    barge_in: bool = False
+    """Whether the microphone stays open while a character speaks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,11 +21,12 @@ from models.pack_rules import read_grammar
 from models.pack_table import NAME, Findings, Table, is_number
 
 LANGUAGES = ("en",)
-MODES = ("open_mic",)
+MODES = ("push_to_talk", "open_mic", "wake_phrase")
 TIERS = ("grammar", "llm")
 MAX_PERSONA_CHARS = 2_000
 MAX_CHARACTERS = 20
 MAX_EXAMPLES = 50
+MAX_WAKE_PHRASES = 16
 MAX_KNOWLEDGE_FILES = 16
 _KEYS = (
     "format",
@@ -135,15 +136,31 @@ def _models(root: Table) -> PackModels:
 
 
 def _listening(table: Table) -> Listening:
-    table.known("mode", "endpoint_ms")
+    table.known("mode", "endpoint_ms", "instant", "wake", "barge_in")
     standard = Listening()
     mode = table.text("mode", standard.mode)
     if mode not in MODES:
-        later = ("push_to_talk", "wake_phrase")
-        table.error("mode", *_not_there("mode", mode, MODES, later=later))
+        table.error("mode", *_not_there("mode", mode, MODES, later=()))
+    wake = tuple(text for _, text in table.texts("wake", limit=MAX_WAKE_PHRASES))
+    if (mode == "wake_phrase") != bool(wake):
+        table.error(
+            "wake" if wake else "mode",
+            "wake phrases and the mode wake_phrase go together.",
+            'Write mode = "wake_phrase" and wake = ["hey NAME"].',
+        )
+    return Listening(
+        mode=mode,
+        endpoint_ms=_endpoint_ms(table) or standard.endpoint_ms,
+        instant=table.flag("instant", default=standard.instant),
+        wake=wake,
+        barge_in=table.flag("barge_in", default=standard.barge_in),
+    )
+
+
+def _endpoint_ms(table: Table) -> tuple[int, int] | None:
     endpoint_ms = table.numbers("endpoint_ms", n=2)
     if endpoint_ms is None:
-        return Listening(mode=mode)
+        return None
     finished, unfinished = map(int, endpoint_ms)
     if not 100 <= finished <= unfinished <= 5_000:
         table.error(
@@ -151,7 +168,8 @@ def _listening(table: Table) -> Listening:
             "must be two times from 100 to 5000, the shorter first.",
             "After a finished phrase, after an unfinished one: [250, 700].",
         )
-    return Listening(mode=mode, endpoint_ms=(finished, unfinished))
+        return None
+    return finished, unfinished
 
 
 def _tiers(table: Table) -> tuple[str, ...]:

@@ -139,6 +139,14 @@ class Table:
                 texts.append(((key, index), item))
         return texts
 
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Returns true or false, as the key says."""
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            self.error(key, "must be true or false.")
+            return default
+        return value
+
     def choice(self, key: str, options: tuple[str, ...], default: str) -> str:
         """Returns one of ``options``."""
         value = self.values.get(key, default)

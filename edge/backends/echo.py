@@ -11,9 +11,9 @@ from threading import Event
 
 import numpy as np
 
-from edge.asr import Transcript
+from edge.asr import Transcript, Word
 from edge.audio import Samples
-from edge.llm.model import Generation
+from edge.llm.model import Generation, Prompt, Usage
 from edge.llm.output import reply_prefix
 from edge.vad import Utterance
 
@@ -33,6 +33,10 @@ class EchoDetector:
     def reset(self) -> None:
         """Does nothing: there is no state."""
 
+    def fresh(self) -> EchoDetector:
+        """Returns itself: there is no state."""
+        return self
+
 
 class EchoRecogniser:
     """Hears the same words in every utterance."""
@@ -40,10 +44,28 @@ class EchoRecogniser:
     def __init__(self, text: str = "hello") -> None:
         self._text = text
 
-    def transcribe(self, utterance: Utterance) -> Transcript:
+    def draft(self, utterance: Utterance) -> Transcript:
         """Returns the words it was made with, whatever the utterance."""
         del utterance
         return Transcript(text=self._text)
+
+    def transcribe(self, utterance: Utterance) -> Transcript:
+        """Returns the words it was made with, whatever the utterance."""
+        return self.draft(utterance)
+
+    def words(self, utterance: Utterance, transcript: Transcript) -> tuple[Word, ...]:
+        """Returns the words, spread evenly over the utterance."""
+        words = transcript.text.split()
+        each_s = utterance.seconds / max(1, len(words))
+        return tuple(
+            Word(
+                text=word,
+                start_s=utterance.start_s + n * each_s,
+                end_s=utterance.start_s + (n + 1) * each_s,
+                confidence=1.0,
+            )
+            for n, word in enumerate(words)
+        )
 
     def close(self) -> None:
         """Does nothing: there is no model."""
@@ -61,6 +83,15 @@ class EchoModel:
             if cancel.is_set():
                 return
             yield piece
+
+    @property
+    def usage(self) -> Usage:
+        """Nothing: it costs nothing."""
+        return Usage()
+
+    def prepare(self, prompt: Prompt) -> None:
+        """Does nothing: there is nothing to read."""
+        del prompt
 
     def fits(self, request: Generation) -> bool:
         """Returns True: there is no context to fill."""

@@ -1,15 +1,20 @@
 """A GGUF language model through llama.cpp's C API, with llguidance constraints.
 
-The key-value cache is kept between requests: a prompt that begins like the one before
-is decoded from where they part. Tokens that the constraint leaves no choice about are
-decoded in one batch. The likeliest token is tried before any mask is computed.
+One pass through the model yields a free token and all that the constraint then leaves
+no choice about. The likeliest token is tried before any mask is computed.
 """
 
 from __future__ import annotations
 
 import codecs
 import ctypes
-from collections.abc import Iterator, Sequence
+import hashlib
+import mmap
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -17,27 +22,47 @@ from typing import Any
 import llama_cpp
 import llguidance
 import numpy as np
-import numpy.typing as npt
-from llguidance.llamacpp import lltokenizer_from_vocab
 
-from edge.backends.failures import vendor_errors
-from edge.llm.chat_format import CHATML, ChatFormat, Piece, parse_chat_format
-from edge.llm.model import Generation, LlmError, Message, Prompt, Role, Sampling
+from edge.backends.llama_state import ReadPrefix, batches
+from edge.backends.llama_vocabulary import Constraints, Vocabulary
+from edge.kept import KeptFiles
+from edge.llm.model import (
+    Generation,
+    LlmError,
+    Message,
+    Prompt,
+    Role,
+    Sampling,
+    Usage,
+)
+from edge.llm.sampling import Logits, choose, penalised
 
 _BATCH_TOKENS = 512
-_MAX_PIECE_BYTES = 512
 _PENALTY_TOKENS = 64
 """The latest tokens of prompt and answer count as recent, as in llama.cpp."""
-_MAX_SCHEMAS = 16
-"""Compiled constraints kept; a scene has one, and scenes change."""
-
-Logits = npt.NDArray[np.float32]
+_NAMED_BYTES = 1 << 20
 
 
 class Llama:
-    """A model and its one context."""
+    """A model and its one context.
 
-    def __init__(self, path: Path, *, threads: int, n_ctx: int = 2048) -> None:
+    Args:
+        path: Of a GGUF file.
+        threads: For prompt and answer alike.
+        n_ctx: Tokens of prompt and answer together.
+        kv_bits: 16, or 8 for half the memory of what was read.
+        kept: Where beginnings of prompts last between runs; None for nowhere.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        n_ctx: int = 2048,
+        kv_bits: int = 16,
+        kept: KeptFiles | None = None,
+    ) -> None:
         _quiet()
         failed = LlmError(
             "llm_model",
@@ -50,56 +75,87 @@ class Llama:
         )
         if not self._model:
             raise failed
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         context = llama_cpp.llama_context_default_params()
         context.n_ctx = n_ctx
         context.n_batch = context.n_ubatch = _BATCH_TOKENS
         context.n_threads = context.n_threads_batch = threads
         context.no_perf = True
+        # On processors, flash attention reads a prompt four times as slowly (SmolLM2,
+        # 16 tokens after 400: 270 ms against 65); what it reads cannot be kept in 8
+        # bits without it, though.
+        context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        if kv_bits == 8:
+            context.type_k = context.type_v = llama_cpp.GGML_TYPE_Q8_0
+            context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
         self._context = llama_cpp.llama_init_from_model(self._model, context)
         if not self._context:
             llama_cpp.llama_model_free(self._model)
             raise failed
-        self._memory = llama_cpp.llama_get_memory(self._context)
+        _drop_copied_pages(path)
         self._n_ctx = n_ctx
-        self._n_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
-        self._cached: list[int] = []
-        self._matchers: dict[str, llguidance.LLMatcher] = {}
-        self._constrainer = lltokenizer_from_vocab(self._vocab)
-        self._format = self._chat_format()
+        self._vocabulary = Vocabulary(self._model, kept)
+        self._constraints = Constraints(self._vocabulary)
+        self._prefix = ReadPrefix(
+            self._context,
+            name=f"{_identity(path)} {n_ctx} {kv_bits} {llama_cpp.__version__}",
+            kept=kept,
+        )
+        self._usage = Usage()
+
+    @property
+    def usage(self) -> Usage:
+        """What the latest generation cost."""
+        return self._usage
 
     def fits(self, request: Generation) -> bool:
         """Returns whether prompt and answer fit the context."""
-        n_prompt = len(self._prompt_tokens(request.prompt))
-        return n_prompt + request.sampling.max_tokens <= self._n_ctx
+        tokens, _ = self._tokens(request.prompt)
+        return len(tokens) + request.sampling.max_tokens <= self._n_ctx
+
+    def prepare(self, prompt: Prompt) -> None:
+        """Reads what of a prompt is to be kept, ahead of its first use."""
+        tokens, keeps = self._tokens(prompt)
+        if keeps and keeps[-1] < self._n_ctx:
+            # One more: the last token of a prompt is never taken from what is kept.
+            self._read(tokens[: keeps[-1] + 1], keeps, Event())
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix."""
-        prompt = self._prompt_tokens(request.prompt)
-        n_left = request.sampling.max_tokens
-        if len(prompt) + n_left > self._n_ctx:
+        prompt, keeps = self._tokens(request.prompt)
+        sampling = request.sampling
+        if len(prompt) + sampling.max_tokens > self._n_ctx:
             raise LlmError(
                 "prompt_too_long",
-                f"A prompt of {len(prompt)} tokens and an answer of {n_left} exceed "
-                f"the context of {self._n_ctx}.",
+                f"A prompt of {len(prompt)} tokens and an answer of "
+                f"{sampling.max_tokens} exceed the context of {self._n_ctx}.",
                 "Shorten the persona, the knowledge or the history.",
             )
-        matcher = self._matcher(request.prompt)
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        sampling, answer = request.sampling, request.prompt.prefix
-        pending = self._not_cached(prompt)
-        while n_left > 0 and not cancel.is_set() and self._decode(pending, cancel):
-            in_words = sampling.penalise_after in answer
-            pending = self._next_tokens(
-                matcher, sampling.repetition_penalty if in_words else 1.0
-            )
-            if not pending:
-                return
+        if cancel.is_set():
+            return
+        answer = _Answer(request, self._vocabulary, self._constraints)
+        pending = answer.forced()
+        if begin := answer.text(pending):
+            yield begin
+        if answer.is_over():
+            return
+        n_cached = self._read([*prompt, *pending], keeps, cancel)
+        n_before = self._prefix.n_forwards
+        n_left = sampling.max_tokens - len(pending)
+        while n_left > 0 and not cancel.is_set():
+            pending = answer.next(self._logits(), self._prefix.tokens)[:n_left]
             n_left -= len(pending)
-            text = decoder.decode(b"".join(map(self._piece, pending)))
-            answer += text
-            if text:
-                yield text
+            self._usage = replace(
+                answer.usage,
+                n_prompt=len(prompt),
+                n_cached=min(n_cached, len(prompt)),
+                n_forwards=self._prefix.n_forwards - n_before,
+            )
+            if piece := answer.text(pending):
+                yield piece
+            if answer.is_over() or n_left == 0:
+                return
+            if not cancel.is_set():
+                self._prefix.read(pending)
 
     def close(self) -> None:
         """Frees model and context."""
@@ -108,159 +164,151 @@ class Llama:
             llama_cpp.llama_model_free(self._model)
             self._context = self._model = None
 
-    def _next_tokens(
-        self, matcher: llguidance.LLMatcher | None, penalty: float
-    ) -> list[int]:
-        """Returns the tokens that come next; none at the end of the answer."""
-        if matcher is not None:
-            forced: list[int] = matcher.compute_ff_tokens()
-            if forced:
-                matcher.consume_tokens(forced)
-                return forced
-            if matcher.is_stopped():
-                return []
-        logits = self._logits()
-        _penalise(logits, self._cached[-_PENALTY_TOKENS:], penalty)
-        token = int(logits.argmax())
+    def _tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
+        return self._vocabulary.prompt(prompt.messages, prompt.prefix)
+
+    def _read(self, tokens: list[int], keeps: list[int], cancel: Event) -> int:
+        """Reads a prompt, and returns how much of it was read before.
+
+        Ends early where cancelled; what was read so far stays good.
+        """
+        n_cached = self._prefix.resume(tokens, keeps)
+        ahead = [keep - n_cached for keep in keeps]
+        for batch in batches(tokens[n_cached:], ahead):
+            if cancel.is_set():
+                break
+            self._prefix.read(batch)
+            if len(self._prefix.tokens) in keeps:
+                self._prefix.keep()
+        return n_cached
+
+    def _logits(self) -> Logits:
+        pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
+        return np.ctypeslib.as_array(pointer, (self._vocabulary.size,))
+
+
+class _Answer:
+    """One answer as it grows, held to its constraint."""
+
+    def __init__(
+        self, request: Generation, vocabulary: Vocabulary, constraints: Constraints
+    ) -> None:
+        self._sampling: Sampling = request.sampling
+        self._random = np.random.default_rng(request.sampling.seed)
+        self._vocabulary = vocabulary
+        self._constraints = constraints
+        self._text = request.prompt.prefix
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._matcher: llguidance.LLMatcher | None = None
+        if request.prompt.schema:
+            began = vocabulary.tokens(request.prompt.prefix)
+            self._matcher = constraints.begin(request.prompt.schema, began)
+        self.usage = Usage()
+        self._is_over = False
+
+    def is_over(self) -> bool:
+        """Returns whether nothing may follow."""
+        return self._is_over
+
+    def text(self, tokens: list[int]) -> str:
+        """Returns the whole characters that some tokens complete."""
+        piece = self._decoder.decode(b"".join(map(self._vocabulary.piece, tokens)))
+        self._text += piece
+        return piece
+
+    def forced(self) -> list[int]:
+        """Returns the tokens that must come next, taken as chosen."""
+        if self._matcher is None:
+            return []
+        began = time.perf_counter()
+        forced: list[int] = self._matcher.compute_ff_tokens()
+        if forced:
+            self._matcher.consume_tokens(forced)
+        self._is_over = self._matcher.is_stopped()
+        self.usage = replace(
+            self.usage,
+            n_tokens=self.usage.n_tokens + len(forced),
+            n_forced=self.usage.n_forced + len(forced),
+            constraint_s=self.usage.constraint_s + time.perf_counter() - began,
+        )
+        return forced
+
+    def next(self, logits: Logits, recent: list[int]) -> list[int]:
+        """Returns the next token and those it forces; none at the answer's end."""
+        penalty = self._sampling.repetition_penalty
+        if self._sampling.penalise_after in self._text:
+            logits = penalised(logits, recent[-_PENALTY_TOKENS:], penalty)
+        token = choose(logits, self._sampling, self._random)
         if np.isnan(logits[token]):
             raise LlmError(
                 "llm_failed",
                 "What the language model computes is not a number.",
                 "Download or convert it again.",
             )
-        if matcher is not None and matcher.try_consume_tokens([token]) == 0:
-            allowed = np.frombuffer(matcher.compute_bitmask(), np.uint8)
-            mask = np.unpackbits(allowed, bitorder="little")[: self._n_vocab]
-            token = int(np.where(mask, logits, -np.inf).argmax())
-            matcher.consume_token(token)
-        if llama_cpp.llama_vocab_is_eog(self._vocab, token):
+        if self._matcher is not None:
+            token = self._allowed(self._matcher, token, logits)
+        if self._vocabulary.ends(token):
+            self._is_over = True
             return []
-        return [token]
+        self.usage = replace(self.usage, n_tokens=self.usage.n_tokens + 1)
+        return [token, *self.forced()]
 
-    def _not_cached(self, prompt: list[int]) -> list[int]:
-        """Returns the part of a prompt still to be decoded, and drops what differs."""
-        n_same = 0
-        # The last token is always decoded, since its logits are wanted.
-        for old, new in zip(self._cached, prompt[:-1], strict=False):
-            if old != new:
-                break
-            n_same += 1
-        if not llama_cpp.llama_memory_seq_rm(self._memory, 0, n_same, -1):
-            # A recurrent model cannot forget a part of what it read.
-            llama_cpp.llama_memory_clear(self._memory, True)
-            n_same = 0
-        del self._cached[n_same:]
-        return prompt[n_same:]
+    def _allowed(
+        self, matcher: llguidance.LLMatcher, token: int, logits: Logits
+    ) -> int:
+        """Returns the token where the constraint allows it, or the choice among those.
 
-    def _decode(self, tokens: Sequence[int], cancel: Event) -> bool:
-        """Returns whether all tokens were decoded; False where cancelled between."""
-        for start in range(0, len(tokens), _BATCH_TOKENS):
-            if cancel.is_set():
-                return False
-            batch = list(tokens[start : start + _BATCH_TOKENS])
-            array = (llama_cpp.llama_token * len(batch))(*batch)
-            code = llama_cpp.llama_decode(
-                self._context, llama_cpp.llama_batch_get_one(array, len(batch))
-            )
-            if code != 0:
-                llama_cpp.llama_memory_clear(self._memory, True)
-                self._cached.clear()
-                raise LlmError("llm_failed", f"llama.cpp failed with code {code}.")
-            self._cached += batch
-        return True
-
-    def _logits(self) -> Logits:
-        pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
-        return np.ctypeslib.as_array(pointer, (self._n_vocab,)).copy()
-
-    def _matcher(self, prompt: Prompt) -> llguidance.LLMatcher | None:
-        if not prompt.schema:
-            return None
-        if prompt.schema not in self._matchers:
-            self._matchers[prompt.schema] = self._compile(prompt.schema)
-            if len(self._matchers) > _MAX_SCHEMAS:
-                del self._matchers[next(iter(self._matchers))]
-        matcher = self._matchers[prompt.schema].deep_copy()
-        prefix = self._tokenise(prompt.prefix, is_markup=False)
-        if prefix and not matcher.consume_tokens(prefix):
-            raise LlmError(
-                "prefix_rejected", "The beginning of the answer breaks its own schema."
-            )
-        return matcher
-
-    def _compile(self, schema: str) -> llguidance.LLMatcher:
-        with vendor_errors(LlmError, "llm_schema", "The answer's schema is unusable."):
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(
-                schema,
-                overrides={
-                    "whitespace_flexible": False,
-                    "item_separator": ",",
-                    "key_separator": ":",
-                },
-            )
-            matcher = llguidance.LLMatcher(self._constrainer, grammar)
-            if matcher.is_error():
-                raise ValueError(matcher.get_error())
-        return matcher
-
-    def _prompt_tokens(self, prompt: Prompt) -> list[int]:
-        pieces = self._format.pieces(prompt.messages)
-        if prompt.prefix:
-            pieces.append(Piece(text=prompt.prefix, is_markup=False))
-        tokens: list[int] = []
-        if llama_cpp.llama_vocab_get_add_bos(self._vocab):
-            tokens.append(llama_cpp.llama_vocab_bos(self._vocab))
-        for piece in pieces:
-            tokens += self._tokenise(piece.text, is_markup=piece.is_markup)
-        return tokens
-
-    def _tokenise(self, text: str, *, is_markup: bool) -> list[int]:
-        # Half a character, as a broken terminal sends it, is no reason to fail.
-        raw = text.encode(errors="replace")
-        n_max = len(raw) + 8
-        tokens = (llama_cpp.llama_token * n_max)()
-        n = llama_cpp.llama_tokenize(
-            self._vocab, raw, len(raw), tokens, n_max, False, is_markup
+        A token drawn again from what is allowed, once one drawn from all was not, has
+        the probability it has among the allowed ones.
+        """
+        began = time.perf_counter()
+        n_masks = 0
+        if matcher.try_consume_tokens([token]) == 0:
+            n_masks = 1
+            mask = self._constraints.allowed(matcher)
+            masked = np.where(mask, logits, np.float32(-np.inf))
+            token = choose(masked, self._sampling, self._random)
+            matcher.consume_token(token)
+        self.usage = replace(
+            self.usage,
+            n_masks=self.usage.n_masks + n_masks,
+            constraint_s=self.usage.constraint_s + time.perf_counter() - began,
         )
-        if n < 0:
-            raise LlmError("llm_tokenise", "A text could not be turned into tokens.")
-        return tokens[:n]
-
-    def _piece(self, token: int) -> bytes:
-        buffer = ctypes.create_string_buffer(_MAX_PIECE_BYTES)
-        n = llama_cpp.llama_token_to_piece(
-            self._vocab, token, buffer, _MAX_PIECE_BYTES, 0, False
-        )
-        return buffer.raw[: max(n, 0)]
-
-    def _chat_format(self) -> ChatFormat:
-        template = llama_cpp.llama_model_chat_template(self._model, None)
-        if not template:
-            return CHATML
-        bos = llama_cpp.llama_vocab_bos(self._vocab)
-        eos = llama_cpp.llama_vocab_eos(self._vocab)
-        # The vocabulary adds the first token itself where it wants one.
-        return parse_chat_format(
-            template.decode(errors="replace"),
-            bos=""
-            if llama_cpp.llama_vocab_get_add_bos(self._vocab)
-            else self._token_text(bos),
-            eos=self._token_text(eos),
-        )
-
-    def _token_text(self, token: int) -> str:
-        if token < 0:
-            return ""
-        return (llama_cpp.llama_vocab_get_text(self._vocab, token) or b"").decode()
+        return token
 
 
-def _penalise(logits: Logits, recent: list[int], penalty: float) -> None:
-    """Makes recent tokens less likely, in place (Keskar et al. 2019)."""
-    if penalty == 1.0:
+def _identity(path: Path) -> str:
+    """Returns what tells this model file from every other, in a moment.
+
+    Its size, its date, and what it holds at both ends; what is kept of it is sealed
+    anyway, so this is against mix-ups and not against forgery.
+    """
+    about = path.stat()
+    digest = hashlib.sha256(f"{about.st_size} {about.st_mtime_ns} ".encode())
+    with path.open("rb") as file:
+        digest.update(file.read(_NAMED_BYTES))
+        file.seek(max(0, about.st_size - _NAMED_BYTES))
+        digest.update(file.read(_NAMED_BYTES))
+    return digest.hexdigest()
+
+
+def _drop_copied_pages(path: Path) -> None:
+    """Gives back the file's pages that llama.cpp copied into buffers of its own.
+
+    It maps the whole file and repacks most weights for the processor; the pages it read
+    them from stay counted until they are given back. Those still in use come back from
+    the page cache.
+    """
+    if sys.platform != "linux":
         return
-    seen = np.unique(np.asarray(recent))
-    scores = logits[seen]
-    logits[seen] = np.where(scores > 0, scores / penalty, scores * penalty)
+    real = os.path.realpath(path)
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+        span, *_, name = line.split(maxsplit=5)
+        if name == real:
+            start, end = (int(bound, 16) for bound in span.split("-"))
+            madvise(start, end - start, mmap.MADV_DONTNEED)
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,12 @@ class Silero:
         self._h = np.zeros(_STATE_SHAPE, np.float32)
         self._c = np.zeros(_STATE_SHAPE, np.float32)
         self._context = np.zeros((1, _CONTEXT_SAMPLES), np.float32)
+
+    def fresh(self) -> Silero:
+        """Returns a detector for another stream, on the same model."""
+        other = copy.copy(self)
+        other.reset()
+        return other
 
     def probabilities(self, frames: Samples) -> Samples:
         """Returns the probability of speech of each frame, (n, 512) -> (n,)."""

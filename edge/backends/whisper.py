@@ -4,11 +4,17 @@ The stock pipeline pads every utterance to 30 s, which costs about ten times the
 encoder time that a command needs. Here the window is the utterance plus a margin. A
 window much shorter than what the model was trained on makes the decoder repeat itself;
 a repeated or improbable result is therefore decoded again on the full window.
+
+A greedy draft takes half the time of the beam search. On accented speech the beam is
+right more often, so a draft is for those who can check it: a grammar can.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ctranslate2
 import numpy as np
@@ -17,7 +23,7 @@ from faster_whisper.audio import pad_or_trim
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 
-from edge.asr import AsrError, Transcript, is_loop
+from edge.asr import AsrError, Transcript, Word, is_loop, unlooped
 from edge.backends.failures import vendor_errors
 from edge.vad import Utterance
 
@@ -29,8 +35,17 @@ _MARGIN_S = 1.0
 _MIN_LOG_PROBABILITY = -1.0
 _NO_SPEECH_PROBABILITY = 0.6
 """Both as published with Whisper."""
+_SURE_LOG_PROBABILITY = -0.25
+"""Mean of a token. Of 183 accented commands, the greedy result was above this for 69 %,
+and the beam search agreed with 98 % of those."""
 _BEAM_SIZE = 5
-_MAX_TOKENS = 200
+_MIN_TOKENS, _TOKENS_PER_S = 12, 8
+"""English has four to six tokens a second; a decoder that repeats itself ends here."""
+_HOP_SAMPLES = 160
+_ALIGNED_S = 0.02
+"""Of one frame of the encoder's output."""
+_MEDIAN_FRAMES = 7
+"""As published with Whisper."""
 
 
 class Whisper:
@@ -61,31 +76,79 @@ class Whisper:
             self._tokenizer, [], without_timestamps=True
         )
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
+        self._recent: tuple[tuple[Utterance, float], Any] | None = None
+
+    def draft(self, utterance: Utterance) -> Transcript:
+        """Returns the likeliest words, one by one, on the short window alone."""
+        with vendor_errors(AsrError, "asr_failed", "The speech recogniser failed."):
+            draft = self._decode(utterance, _window_s(utterance), 1)
+        return replace(draft, text=unlooped(draft.text))
 
     def transcribe(self, utterance: Utterance) -> Transcript:
-        """Returns what was said; the text is empty where there was no speech."""
-        window_s = min(
-            max(utterance.seconds + _MARGIN_S, _MIN_WINDOW_S), _FULL_WINDOW_S
-        )
+        """Returns the best of several hypotheses; no text where there was no speech."""
+        window_s = _window_s(utterance)
         with vendor_errors(AsrError, "asr_failed", "The speech recogniser failed."):
-            transcript = self._decode(utterance, window_s)
+            transcript = self._decode(utterance, window_s, _BEAM_SIZE)
             if window_s < _FULL_WINDOW_S and _is_doubtful(transcript):
-                transcript = self._decode(utterance, _FULL_WINDOW_S)
-        return transcript
+                again = self._decode(utterance, _FULL_WINDOW_S, _BEAM_SIZE)
+                transcript = replace(again, n_windows=2)
+        return replace(transcript, text=unlooped(transcript.text))
+
+    def words(self, utterance: Utterance, transcript: Transcript) -> tuple[Word, ...]:
+        """Returns a transcript's words, timed by the decoder's attention.
+
+        Tokens are aligned to the sound by dynamic time warping over the heads that
+        follow it (Radford et al. 2022, as in ``whisper.timing``).
+        """
+        tokens = self._tokenizer.encode(f" {transcript.text}")
+        with vendor_errors(AsrError, "asr_failed", "The speech recogniser failed."):
+            encoded = self._encoded(utterance, _window_s(utterance))
+            n_frames = min(
+                len(utterance.samples) // _HOP_SAMPLES,
+                round(_window_s(utterance) * _FRAMES_PER_S),
+            )
+            aligned = self._model.model.align(
+                encoded,
+                self._tokenizer.sot_sequence,
+                [tokens],
+                [n_frames],
+                median_filter_width=_MEDIAN_FRAMES,
+            )[0]
+        starts = _token_starts(aligned.alignments, len(tokens))
+        texts, groups = self._tokenizer.split_to_word_tokens(
+            [*tokens, self._tokenizer.eot]
+        )
+        return tuple(
+            _words(
+                zip(texts, map(len, groups), strict=True),
+                starts,
+                aligned.text_token_probs,
+                utterance,
+            )
+        )
 
     def close(self) -> None:
         """Frees the model."""
+        self._recent = None
         self._model.model.unload_model()
 
-    def _decode(self, utterance: Utterance, window_s: float) -> Transcript:
-        features = self._model.feature_extractor(utterance.samples)  # (80, frames)
-        n_frames = round(window_s * _FRAMES_PER_S)
-        encoded = self._model.encode(pad_or_trim(features, n_frames))
+    def _encoded(self, utterance: Utterance, window_s: float) -> Any:
+        """Returns the encoder's output; the latest one is kept."""
+        key = (utterance, window_s)
+        if self._recent is None or self._recent[0] != key:
+            features = self._model.feature_extractor(utterance.samples)  # (80, frames)
+            padded = pad_or_trim(features, round(window_s * _FRAMES_PER_S))
+            self._recent = (key, self._model.encode(padded))
+        return self._recent[1]
+
+    def _decode(
+        self, utterance: Utterance, window_s: float, beam_size: int
+    ) -> Transcript:
         result = self._model.model.generate(
-            encoded,
+            self._encoded(utterance, window_s),
             [self._prompt],
-            beam_size=_BEAM_SIZE,
-            max_length=len(self._prompt) + _MAX_TOKENS,
+            beam_size=beam_size,
+            max_length=len(self._prompt) + _max_tokens(utterance),
             return_scores=True,
             return_no_speech_prob=True,
             suppress_tokens=self._suppressed,
@@ -100,13 +163,55 @@ class Whisper:
             text="" if silent else text,
             language=self._language,
             confidence=float(np.exp(log_probability)),
+            is_draft=beam_size == 1
+            and (log_probability < _SURE_LOG_PROBABILITY or is_loop(text)),
         )
+
+
+def _window_s(utterance: Utterance) -> float:
+    return min(max(utterance.seconds + _MARGIN_S, _MIN_WINDOW_S), _FULL_WINDOW_S)
+
+
+def _max_tokens(utterance: Utterance) -> int:
+    """Returns more tokens than anyone can say in the time; a loop ends there."""
+    return round(_MIN_TOKENS + utterance.seconds * _TOKENS_PER_S)
 
 
 def _is_doubtful(transcript: Transcript) -> bool:
     return is_loop(transcript.text) or transcript.confidence < np.exp(
         _MIN_LOG_PROBABILITY
     )
+
+
+def _token_starts(alignments: Sequence[tuple[int, int]], n_tokens: int) -> list[float]:
+    """Returns where each token begins, and where the last one ends, in seconds."""
+    starts: dict[int, int] = {}
+    last = 0
+    for token, frame in alignments:
+        starts.setdefault(token, frame)
+        last = max(last, frame)
+    return [starts.get(n, last) * _ALIGNED_S for n in range(n_tokens + 1)]
+
+
+def _words(
+    words: Iterable[tuple[str, int]],
+    starts: Sequence[float],
+    probabilities: Sequence[float],
+    utterance: Utterance,
+) -> Iterator[Word]:
+    at = 0
+    for text, n_tokens in words:
+        span = slice(at, at + n_tokens)
+        at += n_tokens
+        if at >= len(starts) or not text.strip():
+            continue  # the token that ends the text
+        end_s = min(starts[at], utterance.seconds)
+        yield Word(
+            text=text.strip(),
+            start_s=utterance.start_s + min(starts[span.start], end_s),
+            end_s=utterance.start_s + end_s,
+            confidence=float(np.mean(probabilities[span] or [0.0])),
+        )
 
 
 def describe() -> str:

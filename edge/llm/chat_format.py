@@ -9,14 +9,20 @@ can open a role: only the pieces are tokenised with special tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
 
 from edge.child import ChildError, ChildLimits, run_child
+from edge.kept import KeptFiles
 from edge.llm.model import LlmError, Message, Role
 
 _MARKS = ("xqSYSTEMqx", "xqPLAYERqx", "xqANSWERqx", "xqAGAINqx")
 _LIMITS = ChildLimits(cpu_s=2, memory_bytes=512 << 20, output_bytes=64 << 10)
 MAX_TEMPLATE_BYTES = 64 << 10
+_FORM = 1
+"""Of what is kept; a change of this module's rules makes it another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +32,8 @@ class Piece:
     text: str
     is_markup: bool
     """Written by the chat format, so that special tokens count as such."""
+    keep: bool = False
+    """As of the message that ends here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +53,8 @@ class ChatFormat:
     def pieces(self, messages: tuple[Message, ...]) -> list[Piece]:
         """Returns a conversation, ready for the answer, as pieces.
 
-        A system message goes in front of the player's first words where the format
-        has no place for it.
+        System messages that follow on each other become one, a line each. They go in
+        front of the player's first words where the format has no place for them.
         """
         after = {
             Role.SYSTEM: self.after_system if self.has_system else "\n\n",
@@ -54,9 +62,16 @@ class ChatFormat:
             Role.ASSISTANT: self.after_assistant,
         }
         pieces = [Piece(text=self.start, is_markup=True)]
-        for message in messages:
-            pieces.append(Piece(text=message.text, is_markup=False))
-            pieces.append(Piece(text=after[message.role], is_markup=True))
+        for message, following in zip_longest(messages, messages[1:]):
+            more_of_system = following is not None and (
+                message.role is Role.SYSTEM is following.role
+            )
+            between = (
+                Piece(text="\n", is_markup=False, keep=message.keep)
+                if more_of_system
+                else Piece(text=after[message.role], is_markup=True, keep=message.keep)
+            )
+            pieces += [Piece(text=message.text, is_markup=False), between]
         return [piece for piece in pieces if piece.text]
 
 
@@ -68,19 +83,33 @@ CHATML = ChatFormat(
 )
 
 
-def parse_chat_format(template: str, *, bos: str, eos: str) -> ChatFormat:
+def parse_chat_format(
+    template: str, *, bos: str, eos: str, kept: KeptFiles | None = None
+) -> ChatFormat:
     """Returns the chat format that a model's Jinja template writes.
 
     Args:
         template: As the model file carries it.
         bos: Text of the token that begins a prompt, for templates that write it.
         eos: Text of the token that ends an answer.
+        kept: Where the result lasts, so that a start need not render it again.
 
     Raises:
         LlmError: The template is too large, takes too long, or is no chat template.
     """
     if len(template.encode()) > MAX_TEMPLATE_BYTES:
         raise _rejected(f"It is larger than {MAX_TEMPLATE_BYTES >> 10} KiB.")
+    asked = json.dumps([_FORM, template, bos, eos])
+    name = f"chat {hashlib.sha256(asked.encode()).hexdigest()}"
+    if kept is not None and (known := kept.read(name)):
+        return ChatFormat(**json.loads(known))
+    found = _parsed(template, bos=bos, eos=eos)
+    if kept is not None:
+        kept.write(name, json.dumps(asdict(found)).encode())
+    return found
+
+
+def _parsed(template: str, *, bos: str, eos: str) -> ChatFormat:
     system, player, answer, again = _MARKS
     conversation = [
         (Role.SYSTEM, system),

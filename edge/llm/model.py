@@ -29,6 +29,9 @@ class Message:
 
     role: Role
     text: str
+    keep: bool = False
+    """Other prompts begin with the same messages up to here: what the model read is
+    kept for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,18 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen."""
+    """How the next token is chosen: the likeliest one at temperature 0."""
 
+    temperature: float = 0.0
+    """Divides the scores before one is drawn; 0 for the likeliest token."""
+    top_p: float = 1.0
+    """Drawn from the likeliest tokens that have so much probability together
+    (Holtzman et al. 2020)."""
+    min_p: float = 0.0
+    """Drawn from tokens with at least so much of the likeliest one's probability
+    (Nguyen et al. 2024)."""
+    seed: int = 0
+    """The same seed draws the same tokens."""
     repetition_penalty: float = 1.1
     """Divides the score of a recent token; 1 for none (Keskar et al. 2019)."""
     penalise_after: str = ""
@@ -63,8 +76,35 @@ class Generation:
     sampling: Sampling = field(default_factory=Sampling)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the latest generation cost."""
+
+    n_prompt: int = 0
+    """Tokens of the prompt."""
+    n_cached: int = 0
+    """Of them, those that were read before."""
+    n_tokens: int = 0
+    """Generated, forced ones included."""
+    n_forced: int = 0
+    """Of them, those that the constraint left no choice about."""
+    n_forwards: int = 0
+    """Passes through the model for the answer, the prompt's not counted."""
+    n_masks: int = 0
+    """Times that the likeliest token was not allowed."""
+    constraint_s: float = 0.0
+    """Time the constraint took."""
+
+
 class LanguageModel(Protocol):
     """Goes on with a prompt; one request at a time."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the latest generation cost."""
+
+    def prepare(self, prompt: Prompt) -> None:
+        """Reads what of a prompt is to be kept, ahead of its first use."""
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix.

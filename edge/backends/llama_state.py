@@ -1,0 +1,186 @@
+"""What a model has read, kept: beginnings of prompts as states of llama.cpp.
+
+The model has one sequence. A prompt that begins as the one before goes on from where
+they part; where another conversation comes in between, its state is put away, within a
+cap, and taken up again when it is its turn. Beginnings that many prompts share (schema,
+persona) are kept on disk too, sealed, so that a start does not read them again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+import llama_cpp
+import numpy as np
+
+from edge.kept import KeptFiles
+from edge.llm.model import LlmError
+
+_BATCH_TOKENS = 512
+_WORTH_TOKENS = 48
+"""Fewer are read again about as fast as a state is copied."""
+_SEQUENCE = 0
+
+
+@dataclass(slots=True, eq=False)
+class ReadPrefix:
+    """The tokens a context holds, and states that were put away.
+
+    Args:
+        context: Of llama.cpp.
+        name: What a state depends on: the model, and how the context was made.
+        kept: Where states last; None for memory alone.
+        cap_bytes: Of the states put away in memory.
+    """
+
+    context: Any
+    name: str
+    kept: KeptFiles | None = None
+    cap_bytes: int = 96 << 20
+    tokens: list[int] = field(init=False, default_factory=list)
+    """What the context holds now."""
+    n_forwards: int = field(init=False, default=0)
+    """Passes through the model so far."""
+    _states: OrderedDict[tuple[int, ...], bytes] = field(
+        init=False, default_factory=OrderedDict
+    )
+    _memory: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._memory = llama_cpp.llama_get_memory(self.context)
+
+    def resume(self, prompt: Sequence[int], keeps: Sequence[int]) -> int:
+        """Returns how much of a prompt the context holds, after making that most.
+
+        Args:
+            prompt: Tokens; the last is never held, since its scores are wanted.
+            keeps: Lengths of the beginnings that may lie on disk.
+        """
+        prompt = list(prompt[:-1])
+        n_same = _n_common(self.tokens, prompt)
+        stored = self._longest_state(prompt, keeps, more_than=n_same + _WORTH_TOKENS)
+        if len(self.tokens) - n_same > _WORTH_TOKENS:
+            self._put_away()
+        if stored is not None and self._restore(*stored):
+            n_same = len(self.tokens)
+        self._cut(n_same)
+        return len(self.tokens)
+
+    def read(self, tokens: Sequence[int]) -> None:
+        """Has the model read some tokens after those it holds, in one batch.
+
+        Raises:
+            LlmError: llama.cpp failed; the context is empty then.
+        """
+        array = (llama_cpp.llama_token * len(tokens))(*tokens)
+        code = llama_cpp.llama_decode(
+            self.context, llama_cpp.llama_batch_get_one(array, len(tokens))
+        )
+        self.n_forwards += 1
+        if code != 0:
+            llama_cpp.llama_memory_clear(self._memory, True)
+            self.tokens.clear()
+            raise LlmError("llm_failed", f"llama.cpp failed with code {code}.")
+        self.tokens += tokens
+
+    def keep(self) -> None:
+        """Keeps the state as it is now, on disk too."""
+        key = tuple(self.tokens)
+        if key in self._states:
+            return
+        state = self._put_away()
+        if self.kept is not None and state:
+            self.kept.write(self._file(key), state)
+
+    def _longest_state(
+        self, prompt: list[int], keeps: Sequence[int], *, more_than: int
+    ) -> tuple[tuple[int, ...], bytes] | None:
+        """Returns the longest state that a prompt begins with, if it is worth it."""
+        fitting = [
+            key
+            for key in self._states
+            if more_than < len(key) <= len(prompt) and prompt[: len(key)] == list(key)
+        ]
+        best = max(fitting, key=len, default=())
+        for n in sorted(keeps, reverse=True):
+            if self.kept is None or n <= max(len(best), more_than) or n > len(prompt):
+                continue
+            key = tuple(prompt[:n])
+            state = self.kept.read(self._file(key))
+            if state is not None:
+                self._remember(key, state)
+                return key, state
+        if not best:
+            return None
+        self._states.move_to_end(best)
+        return best, self._states[best]
+
+    def _restore(self, key: tuple[int, ...], state: bytes) -> bool:
+        llama_cpp.llama_memory_clear(self._memory, False)
+        self.tokens.clear()
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        n = llama_cpp.llama_state_seq_set_data(
+            self.context, buffer, len(state), _SEQUENCE
+        )
+        if n != len(state):
+            llama_cpp.llama_memory_clear(self._memory, True)
+            self._states.pop(key, None)
+            return False
+        self.tokens += key
+        return True
+
+    def _put_away(self) -> bytes:
+        key = tuple(self.tokens)
+        if key in self._states:
+            self._states.move_to_end(key)
+            return self._states[key]
+        size = llama_cpp.llama_state_seq_get_size(self.context, _SEQUENCE)
+        if size > self.cap_bytes:
+            return b""
+        buffer = (ctypes.c_uint8 * size)()
+        n = llama_cpp.llama_state_seq_get_data(self.context, buffer, size, _SEQUENCE)
+        state = ctypes.string_at(buffer, n)
+        self._remember(key, state)
+        return state
+
+    def _remember(self, key: tuple[int, ...], state: bytes) -> None:
+        self._states[key] = state
+        total = sum(map(len, self._states.values()))
+        while total > self.cap_bytes:
+            _, dropped = self._states.popitem(last=False)
+            total -= len(dropped)
+
+    def _cut(self, n_same: int) -> None:
+        if n_same == len(self.tokens):
+            return
+        if not llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, n_same, -1):
+            # A recurrent model cannot forget a part of what it read.
+            llama_cpp.llama_memory_clear(self._memory, True)
+            n_same = 0
+        del self.tokens[n_same:]
+
+    def _file(self, key: tuple[int, ...]) -> str:
+        digest = hashlib.sha256(np.asarray(key, "<i4").tobytes()).hexdigest()
+        return f"state {self.name} {digest}"
+
+
+def batches(tokens: Sequence[int], cuts: Sequence[int] = ()) -> list[list[int]]:
+    """Returns tokens in batches of bearable size, none of which crosses a cut."""
+    ends = sorted({cut for cut in cuts if 0 < cut < len(tokens)} | {len(tokens)})
+    starts = [0, *ends]
+    return [
+        list(tokens[at : min(end, at + _BATCH_TOKENS)])
+        for start, end in zip(starts, ends, strict=False)
+        for at in range(start, end, _BATCH_TOKENS)
+    ]
+
+
+def _n_common(first: Sequence[int], second: Sequence[int]) -> int:
+    pairs = zip(first, second, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -1,0 +1,199 @@
+"""The tokens of a GGUF model: text in, tokens out, and what a constraint allows."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+import llama_cpp
+import llguidance
+import numpy as np
+import numpy.typing as npt
+
+from edge.backends.failures import vendor_errors
+from edge.kept import KeptFiles
+from edge.llm.chat_format import CHATML, ChatFormat, Piece, parse_chat_format
+from edge.llm.model import LlmError, Message
+
+_MAX_PIECE_BYTES = 512
+_MAX_SCHEMAS = 16
+"""Compiled constraints kept; a scene has one, and scenes change."""
+
+
+class Vocabulary:
+    """The tokens of a model, and the chat format it was trained on."""
+
+    def __init__(self, model: Any, kept: KeptFiles | None = None) -> None:
+        self._vocab = llama_cpp.llama_model_get_vocab(model)
+        self.size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self.format = self._chat_format(model, kept)
+        self._ends = self._end_tokens()
+
+    @property
+    def pointer(self) -> Any:
+        """The vocabulary as llama.cpp knows it."""
+        return self._vocab
+
+    def prompt(
+        self, messages: tuple[Message, ...], prefix: str
+    ) -> tuple[list[int], list[int]]:
+        """Returns a prompt's tokens, and how many of them are worth keeping.
+
+        The latter is a rising list: one for each message marked so.
+        """
+        tokens: list[int] = []
+        if llama_cpp.llama_vocab_get_add_bos(self._vocab):
+            tokens.append(llama_cpp.llama_vocab_bos(self._vocab))
+        keeps = []
+        for piece in (
+            *self.format.pieces(messages),
+            Piece(text=prefix, is_markup=False),
+        ):
+            tokens += self.tokens(piece.text, is_markup=piece.is_markup)
+            if piece.keep:
+                keeps.append(len(tokens))
+        return tokens, keeps
+
+    def tokens(self, text: str, *, is_markup: bool = False) -> list[int]:
+        """Returns the tokens of a text; special ones in markup only."""
+        if not text:
+            return []
+        # Half a character, as a broken terminal sends it, is no reason to fail.
+        raw = text.encode(errors="replace")
+        n_max = len(raw) + 8
+        tokens = (llama_cpp.llama_token * n_max)()
+        n = llama_cpp.llama_tokenize(
+            self._vocab, raw, len(raw), tokens, n_max, False, is_markup
+        )
+        if n < 0:
+            raise LlmError("llm_tokenise", "A text could not be turned into tokens.")
+        return tokens[:n]
+
+    def piece(self, token: int, *, with_markup: bool = False) -> bytes:
+        """Returns a token's bytes; none of a special one, unless asked for."""
+        buffer = ctypes.create_string_buffer(_MAX_PIECE_BYTES)
+        n = llama_cpp.llama_token_to_piece(
+            self._vocab, token, buffer, _MAX_PIECE_BYTES, 0, with_markup
+        )
+        return buffer.raw[: max(n, 0)]
+
+    def ends(self, token: int) -> bool:
+        """Returns whether a token ends an answer."""
+        return token in self._ends or bool(
+            llama_cpp.llama_vocab_is_eog(self._vocab, token)
+        )
+
+    def _end_tokens(self) -> frozenset[int]:
+        """Returns what the chat format writes after an answer.
+
+        Many model files do not say that this token ends one.
+        """
+        after = self.tokens(self.format.after_assistant, is_markup=True)[:1]
+        return frozenset(token for token in after if self._is_special(token))
+
+    def _is_special(self, token: int) -> bool:
+        return not self.piece(token) and bool(self.piece(token, with_markup=True))
+
+    def _chat_format(self, model: Any, kept: KeptFiles | None) -> ChatFormat:
+        template = llama_cpp.llama_model_chat_template(model, None)
+        if not template:
+            return CHATML
+        bos = llama_cpp.llama_vocab_bos(self._vocab)
+        eos = llama_cpp.llama_vocab_eos(self._vocab)
+        # The vocabulary adds the first token itself where it wants one.
+        return parse_chat_format(
+            template.decode(errors="replace"),
+            bos=""
+            if llama_cpp.llama_vocab_get_add_bos(self._vocab)
+            else self._token_text(bos),
+            eos=self._token_text(eos),
+            kept=kept,
+        )
+
+    def _token_text(self, token: int) -> str:
+        if token < 0:
+            return ""
+        return (llama_cpp.llama_vocab_get_text(self._vocab, token) or b"").decode()
+
+
+class Constraints:
+    """JSON Schemas, each compiled once over a vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._tokenizer = _tokenizer(vocabulary)
+        self._compiled: dict[str, llguidance.LLMatcher] = {}
+
+    def begin(self, schema: str, prefix: list[int]) -> llguidance.LLMatcher:
+        """Returns a matcher that stands after a prefix.
+
+        Raises:
+            LlmError: ``llm_schema``, or ``prefix_rejected``.
+        """
+        if schema not in self._compiled:
+            self._compiled[schema] = self._compile(schema)
+            if len(self._compiled) > _MAX_SCHEMAS:
+                del self._compiled[next(iter(self._compiled))]
+        matcher = self._compiled[schema].deep_copy()
+        if prefix and not matcher.consume_tokens(prefix):
+            raise LlmError(
+                "prefix_rejected", "The beginning of the answer breaks its own schema."
+            )
+        return matcher
+
+    def allowed(self, matcher: llguidance.LLMatcher) -> npt.NDArray[np.bool_]:
+        """Returns which tokens may come next, shape (vocabulary,)."""
+        mask = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+        bits = np.unpackbits(mask, bitorder="little")[: self._vocabulary.size]
+        return bits.astype(np.bool_)
+
+    def _compile(self, schema: str) -> llguidance.LLMatcher:
+        with vendor_errors(LlmError, "llm_schema", "The answer's schema is unusable."):
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(
+                schema,
+                overrides={
+                    "whitespace_flexible": False,
+                    "item_separator": ",",
+                    "key_separator": ":",
+                },
+            )
+            matcher = llguidance.LLMatcher(self._tokenizer, grammar)
+            if matcher.is_error():
+                raise ValueError(matcher.get_error())
+        return matcher
+
+
+def _tokenizer(vocabulary: Vocabulary) -> llguidance.LLTokenizer:
+    """Returns the vocabulary as llguidance wants it.
+
+    As ``llguidance.llamacpp.lltokenizer_from_vocab`` does, without that function's call
+    of a deprecated name, which costs a warning for each token.
+    """
+    tokenize = ctypes.cast(
+        llama_cpp.llama_cpp._lib.llama_tokenize,  # noqa: SLF001 - as llguidance does
+        ctypes.c_void_p,
+    ).value
+    build: Any = llguidance.LLTokenizer
+    tokenizer: llguidance.LLTokenizer = build.from_llamacpp(
+        tokens=list(_marked_pieces(vocabulary)),
+        vocab_ptr=vocabulary.pointer,
+        tokenize_fptr=tokenize,
+        eos_token=llama_cpp.llama_vocab_eos(vocabulary.pointer),
+        slices=None,
+    )
+    return tokenizer
+
+
+def _marked_pieces(vocabulary: Vocabulary) -> Iterator[bytes]:
+    """Yields each token's bytes, special ones after 0xFF."""
+    vocab, size = vocabulary.pointer, _MAX_PIECE_BYTES
+    buffer = ctypes.create_string_buffer(size)
+    control = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
+    declared = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+    for token in range(vocabulary.size):
+        n = llama_cpp.llama_token_to_piece(vocab, token, buffer, size, 0, True)
+        piece = ctypes.string_at(buffer, max(n, 0))
+        kind = llama_cpp.llama_vocab_get_attr(vocab, token)
+        is_tag = kind & declared and piece[:1] == b"<" and piece[-1:] == b">"
+        yield b"\xff" + piece if kind & control or is_tag else piece

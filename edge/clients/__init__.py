@@ -1,0 +1,1 @@
+"""Clients of the service: Python here, JavaScript beside it."""

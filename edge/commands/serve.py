@@ -1,0 +1,160 @@
+"""`headside serve`: the loopback service that a game talks to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from edge.build import RuntimeOptions, build_runtime
+from edge.commands.run import TierChoice
+from edge.intent import Tier
+from edge.kept import private_key
+from edge.serve.secret import metrics_token
+from edge.serve.server import ServeError, ServeOptions, Service, is_loopback
+from models.pack_file import load_pack
+from models.store import Store, cache_root
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+DEFAULT_PORT = 47_000
+
+
+@app.command(
+    epilog="Examples: headside serve explorer | headside serve ./mypack --port 0 "
+    "--json | headside serve explorer --allow-origin http://localhost:5173"
+)
+def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
+    pack: Annotated[str, typer.Argument(help="Name of a pack, or its folder.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0 takes any that is free.")
+    ] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(help="Loopback only.")] = "127.0.0.1",
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin of a web page that may connect; repeat for several."),
+    ] = None,
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(help="Shared secret, mode 600; made where it is missing."),
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write a Perfetto/Chrome trace here.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Whose threads to use: desktop, quest3, quest2.")
+    ] = "desktop",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads, whatever the device says.")
+    ] = None,
+    tier: Annotated[
+        list[TierChoice] | None,
+        typer.Option(help="Who may recognise intents; repeat it for several."),
+    ] = None,
+    character: Annotated[
+        str | None, typer.Option(help="Who answers; the pack's first if not said.")
+    ] = None,
+    vad: Annotated[
+        str | None, typer.Option(help="Model in the store, an .onnx file, or echo.")
+    ] = None,
+    asr: Annotated[
+        str | None, typer.Option(help="Model in the store, or echo.")
+    ] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Model in the store, a .gguf file, or echo.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, for machines.")
+    ] = False,
+) -> None:
+    """Serve a pack to a game on this machine.
+
+    Listens on loopback until Ctrl-C. The game and the service prove to each other that
+    they know the secret in --secret-file, which never leaves this machine. Messages are
+    described in edge/serve/README.md; clients for Python and JavaScript are in
+    edge/clients. Nothing that is said is written to disk.
+    """
+    began_s = time.perf_counter()
+    if not is_loopback(host):
+        raise ServeError(
+            "serve_host",
+            f"{host} is not loopback: other machines could reach the service.",
+            "Use 127.0.0.1; adb forward and ssh -L carry it elsewhere.",
+        )
+    secret_path = secret_file or cache_root() / "serve.secret"
+    secret = _secret(secret_path)
+    options = RuntimeOptions(
+        device=device,
+        threads=threads,
+        tiers=tuple(Tier(choice) for choice in tier) if tier else None,
+        character=character,
+        vad=vad,
+        asr=asr,
+        llm=llm,
+        prepare=True,
+    )
+    runtime = build_runtime(load_pack(pack), Store.default(), options)
+    service = Service(
+        runtime,
+        pack,
+        secret,
+        ServeOptions(
+            host=host, port=port, origins=tuple(allow_origin or ()), trace=trace
+        ),
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    ready_s = time.perf_counter() - began_s
+    if as_json:
+        _say(
+            type="serving",
+            pack=runtime.pack.name,
+            host=host,
+            port=service.port,
+            secret_file=str(secret_path),
+            metrics_token=metrics_token(secret),
+            mode=runtime.pack.listening.mode,
+            ready_s=round(ready_s, 3),
+        )
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(
+            f"Serving {runtime.pack.title} on ws://{host}:{service.port}/v1 "
+            f"({runtime.pack.listening.mode}, {runtime.threads} threads).",
+            markup=False,
+        )
+        console.print(f"The secret is in {secret_path}. Ctrl-C ends.", markup=False)
+    serving = threading.Thread(target=service.run, name="headside-serve", daemon=True)
+    serving.start()
+    try:
+        while serving.is_alive():
+            serving.join(timeout=1)
+    finally:
+        service.close()
+        runtime.close()
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        return private_key(path)
+    except OSError as error:
+        raise ServeError(
+            "serve_secret",
+            f"The secret {path} cannot be used: {error.strerror or error}.",
+            "It must be a file of yours with mode 600: chmod 600, or name another.",
+        ) from error
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(**fields: object) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""The loopback service that a game talks to."""

@@ -1,0 +1,318 @@
+"""The service: a WebSocket on loopback, and the sessions behind it."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from edge.pipeline import Runtime
+from edge.serve.door import GREETING_S, Door, Guest, LimitedSocket
+from edge.serve.link import Link
+from edge.serve.metrics import Metrics
+from edge.serve.outgoing import with_session
+from edge.serve.session import Services, Session
+from edge.serve.wire import (
+    HANDSHAKE,
+    MAX_AUDIO_BYTES,
+    MAX_GREETING_BYTES,
+    MAX_TEXT_BYTES,
+    VERSION,
+    WireError,
+    client_side,
+    server_side,
+)
+from edge.serve.worker import Worker
+from edge.serve.world import MAX_OBJECTS, MAX_RAYS
+from edge.trace import Trace
+from models.errors import HeadsideError
+from models.pack_file import load_pack
+
+MAX_SESSIONS = 16
+MAX_OBSERVERS = 4
+MAX_REFUSED_FRAMES = 100
+"""Of one connection; then it is cut off."""
+
+
+class ServeError(HeadsideError):
+    """The service cannot begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """Where the service listens, and to whom."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 for any that is free."""
+    origins: tuple[str, ...] = ()
+    """Of web pages that may connect."""
+    trace: Path | None = None
+
+
+class Service:
+    """Serves one pack to games on this machine.
+
+    Args:
+        runtime: Of the pack; sessions share its models.
+        pack_name: As `load_pack` takes it, to read it anew.
+        secret: Shared with the games.
+        options: Where to listen.
+
+    Raises:
+        ServeError: ``serve_host`` or ``serve_port``.
+    """
+
+    def __init__(
+        self, runtime: Runtime, pack_name: str, secret: bytes, options: ServeOptions
+    ) -> None:
+        self._runtime = runtime
+        self._pack_name = pack_name
+        self._metrics = Metrics()
+        self._trace = Trace(options.trace)
+        self._lock = threading.Lock()
+        self._observers: list[Link] = []
+        self._worker = Worker(self._forget)
+        self._socket = _listening(options.host, options.port)
+        self.port: int = self._socket.getsockname()[1]
+        self._door = Door(secret, self.port, options.origins, self._metrics)
+        self._services = Services(
+            metrics=self._metrics,
+            trace=self._trace,
+            wake=self._worker.wake,
+            reload=self._reload,
+            observed=self._observe,
+        )
+        self._server = serve(
+            self._connected,
+            sock=self._socket,
+            process_request=self._door.answer,
+            compression=None,
+            server_header=None,
+            open_timeout=GREETING_S,
+            close_timeout=1,
+            max_size=MAX_GREETING_BYTES,
+        )
+
+    def run(self) -> None:
+        """Serves until ``close``, or Ctrl-C."""
+        self._worker.start()
+        self._server.serve_forever()
+
+    def close(self) -> None:
+        """Ends every session and connection."""
+        for session in self._worker.sessions:
+            session.out.send("bye", why="shutdown")
+        self._server.shutdown()
+        self._worker.close()
+        self._trace.close()
+
+    # One thread each ------------------------------------------------------------------
+
+    def _connected(self, connection: ServerConnection) -> None:
+        guest = self._door.greet(connection)
+        if guest is None:
+            return
+        connection.protocol.max_message_size = MAX_TEXT_BYTES
+        link = Link(connection, self._metrics.slow_clients.inc)
+        try:
+            if guest.role == "observer":
+                self._observed(connection, link, guest)
+            else:
+                self._played(connection, link, guest)
+        finally:
+            link.close()
+
+    def _observed(self, connection: ServerConnection, link: Link, guest: Guest) -> None:
+        with self._lock:
+            if len(self._observers) >= MAX_OBSERVERS:
+                return
+            self._observers.append(link)
+        link.send(self._ready(self._runtime, guest, session="", resumed=False))
+        try:
+            for _ in connection:
+                break  # they read, and say nothing
+        except ConnectionClosed:
+            pass
+        finally:
+            with self._lock:
+                self._observers.remove(link)
+
+    def _played(self, connection: ServerConnection, link: Link, guest: Guest) -> None:
+        session = self._session(link, guest)
+        if session is None:
+            return
+        try:
+            self._read(connection, link, session)
+        except ConnectionClosed:
+            pass
+        finally:
+            if session.out.detach(link):
+                self._worker.left(session, is_there=False)
+
+    def _session(self, link: Link, guest: Guest) -> Session | None:
+        wanted = guest.hello.get("resume", "")
+        seen = guest.hello.get("seen", 0)
+        for session in self._worker.sessions:
+            if wanted and session.name == wanted and session.out.can_repeat(seen):
+                self._worker.left(session, is_there=True)
+                before = session.out.attach(
+                    link,
+                    greeting=self._ready(
+                        session.runtime, guest, session=session, resumed=True
+                    ),
+                    seen=seen,
+                )
+                if before is not None:
+                    before.cut()
+                return session
+        if len(self._worker.sessions) >= MAX_SESSIONS:
+            self._metrics.refused.labels(why="sessions").inc()
+            return None
+        session = Session(
+            self._runtime.join(),
+            self._services,
+            wants_results=guest.hello.get("results", False),
+        )
+        self._worker.add(session)
+        self._metrics.sessions.inc()
+        session.out.attach(
+            link,
+            greeting=self._ready(
+                session.runtime, guest, session=session, resumed=False
+            ),
+            seen=0,
+        )
+        return session
+
+    def _read(self, connection: ServerConnection, link: Link, session: Session) -> None:
+        n_refused = 0
+        for frame in connection:
+            number = 0
+            try:
+                if isinstance(frame, bytes):
+                    _check_audio(frame)
+                    session.hear(frame)
+                    continue
+                message = client_side().read(frame)
+                number = message.get("id", 0)
+                if message["type"] in HANDSHAKE:
+                    raise WireError("frame_type", "The greeting is over.")
+                if message["type"] == "bye":
+                    self._end(session, link)
+                    return
+                session.receive(message)
+            except HeadsideError as error:
+                n_refused += 1
+                is_fatal = n_refused >= MAX_REFUSED_FRAMES
+                session.fail(error, number, fatal=is_fatal)
+                if is_fatal:
+                    return
+
+    def _end(self, session: Session, link: Link) -> None:
+        session.cancel("bye")
+        session.out.send("bye", why="client")
+        session.out.detach(link)
+        self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        session.cancel("bye")
+        self._worker.remove(session)
+        self._metrics.sessions.dec()
+
+    def _observe(self, text: str, session: str) -> None:
+        if not self._observers:
+            return
+        with self._lock:
+            observers = tuple(self._observers)
+        for link in observers:
+            link.send(with_session(text, session))
+
+    def _reload(self) -> None:
+        """Reads the pack anew; on the inference thread, so between two turns."""
+        pack = load_pack(self._pack_name)
+        self._runtime.set_pack(pack)
+        for session in self._worker.sessions:
+            session.set_pack(pack)
+
+    def _ready(
+        self,
+        runtime: Runtime,
+        guest: Guest,
+        *,
+        session: Session | str,
+        resumed: bool,
+    ) -> str:
+        known = session if isinstance(session, Session) else None
+        return server_side().write(
+            {
+                "type": "ready",
+                "version": VERSION,
+                "session": known.name if known else "",
+                "role": guest.role,
+                "resumed": resumed,
+                "seen": known.seen if known else 0,
+                "audio_at": known.capture.n_samples if known else 0,
+                "pack": runtime.pack.name,
+                "characters": [who.name for who in runtime.pack.characters],
+                "character": runtime.conversation.character.name,
+                "mode": runtime.pack.listening.mode,
+                "lexicon": runtime.lexicon.version,
+                "limits": {
+                    "text_bytes": MAX_TEXT_BYTES,
+                    "audio_bytes": MAX_AUDIO_BYTES,
+                    "objects": MAX_OBJECTS,
+                    "rays": MAX_RAYS,
+                },
+            }
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether a host is this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listening(host: str, port: int) -> LimitedSocket:
+    if not is_loopback(host):
+        raise ServeError(
+            "serve_host",
+            f"{host} is not loopback: other machines could reach the service.",
+            "Use 127.0.0.1; adb forward and ssh -L carry it elsewhere.",
+        )
+    address = "127.0.0.1" if host == "localhost" else host
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = LimitedSocket(family, socket.SOCK_STREAM)
+    try:
+        # So that a service that was killed can be started again at once. It lets nobody
+        # share the port with one that still listens.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((address, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise ServeError(
+            "serve_port",
+            f"Port {port} of {address} cannot be used: {error.strerror}.",
+            "Choose another with --port; --port 0 takes any that is free.",
+        ) from error
+    return listening
+
+
+def _check_audio(frame: bytes) -> None:
+    if len(frame) > MAX_AUDIO_BYTES:
+        raise WireError(
+            "audio_size",
+            f"A binary frame holds {len(frame)} bytes.",
+            f"Send at most {MAX_AUDIO_BYTES} at once.",
+        )

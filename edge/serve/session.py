@@ -1,0 +1,653 @@
+"""One game's session: what it says goes in, what Headside makes of it comes out.
+
+Two threads meet here. The connection's thread parses messages and cuts sound into
+speech (``receive`` and ``hear``), and leaves tasks. The inference thread takes them one
+by one (``work``). Only ``cancel`` goes the other way.
+
+Every utterance that was accepted, which ``speech.end`` announces, ends in exactly one
+of ``turn``, ``cancelled`` and ``dropped``.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from edge.asr import Transcript
+from edge.dialogue import Exchange, Outcome, Reply
+from edge.hearing import Accepted, Partial, WakePhrase
+from edge.intent import Intent
+from edge.normalise import words_of
+from edge.pipeline import Runtime, Turn
+from edge.serve.capture import Capture
+from edge.serve.metrics import Metrics
+from edge.serve.outgoing import Outgoing
+from edge.serve.wire import Message, WireError
+from edge.serve.world import World
+from edge.trace import Trace
+from edge.vad import Segmenter, Speech, SpeechEvent, SpeechStart
+from models.errors import HeadsideError
+from models.pack import Pack
+
+MAX_WAITING = 4
+"""Utterances that wait to be answered; the oldest is dropped for another."""
+RESULT_WAIT_S = 0.3
+"""How long a reply waits for the game to say what became of its intents."""
+MAX_UNCONFIRMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Words that were typed, accepted when they came."""
+
+    utterance: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Anything else to be done between two turns."""
+
+    run: Callable[[], None]
+    name: str
+
+
+Task = Speech | Typed | Call
+
+
+@dataclass(slots=True)
+class Answering:
+    """The turn that is being made."""
+
+    utterance: int
+    cancel: threading.Event = field(default_factory=threading.Event)
+    why: str = ""
+    """Why it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions share."""
+
+    metrics: Metrics
+    trace: Trace
+    wake: Callable[[], None]
+    """Tells the inference thread that there is something to do."""
+    reload: Callable[[], None]
+    """Reads the pack anew, for all sessions; on the inference thread."""
+    observed: Callable[[str, str], None]
+    """Told each event as text, and the session's name."""
+
+
+class Session:
+    """One game's session.
+
+    Args:
+        runtime: This player's chain.
+        services: What all sessions share.
+        wants_results: Whether replies wait for the game's ``result``.
+    """
+
+    def __init__(
+        self, runtime: Runtime, services: Services, *, wants_results: bool
+    ) -> None:
+        self.name = secrets.token_hex(16)
+        self.runtime = runtime
+        self.seen = 0
+        """Id of the client's latest message."""
+        self._services = services
+        self._wants_results = wants_results
+        self._lock = threading.Condition()
+        self._tasks: deque[Task] = deque()
+        self._answering: Answering | None = None
+        self._n_utterances = 0
+        self._n_intents = 0
+        self._n_overruns = 0
+        self._results: dict[int, tuple[bool, str]] = {}
+        self._numbers: list[tuple[int, Intent]] = []
+        """Intents of the turn that is being made."""
+        self._unconfirmed: dict[int, tuple[int, Intent]] = {}
+        self._heard: tuple[int, int] = (0, 0)
+        """The latest reply's utterance, and how much of it was played."""
+        self._said: tuple[int, str] = (0, "")
+        """The latest reply's utterance and its text."""
+        self._playing_until_s = -1.0
+        runtime.outcomes = self._outcomes
+        self.world = World(runtime.scene)
+        self.capture = self._build_capture()
+        self._ear = runtime.ear()
+        self._wake_phrase = _wake_phrase(runtime.pack)
+        self.out = Outgoing(
+            lambda: self.capture.time_s, lambda text: services.observed(text, self.name)
+        )
+        self._receivers: dict[str, Callable[[Message], None]] = {
+            "audio": lambda m: self._take(self.capture.skip_to(m["at"])),
+            "scene.set": self._scene(self.world.set_all),
+            "scene.patch": self._scene(self.world.patch),
+            "rays": self.world.add_rays,
+            "fact": self._scene(lambda m: self.world.set_fact(m["key"], m["value"])),
+            "ptt": self._ptt,
+            "text": self._text,
+            "say": self._say,
+            "character": lambda m: self._call("character", self._address, m["name"]),
+            "language": self._language,
+            "cancel": lambda _: self.cancel("cancel"),
+            "pause": lambda _: self._pause(is_paused=True),
+            "resume": lambda _: self._pause(is_paused=False),
+            "confirm": lambda m: self._call(
+                "confirm", self._confirm, m["intent"], m["yes"]
+            ),
+            "choose": self._choose,
+            "result": self._result,
+            "frame": lambda _: self._services.metrics.late_frames.inc(),
+            "played": self._played,
+            "pack.reload": lambda _: self._call("reload", self._services.reload),
+        }
+
+    # On the connection's thread -----------------------------------------------------
+
+    def receive(self, message: Message) -> None:
+        """Takes a message of the game's; one that came before is ignored.
+
+        Raises:
+            WireError: It cannot be taken.
+        """
+        if message["id"] <= self.seen:
+            return
+        self.seen = message["id"]
+        self._receivers[message["type"]](message)
+
+    def hear(self, pcm: bytes) -> None:
+        """Takes a frame of sound.
+
+        Raises:
+            WireError: It is no whole number of samples.
+        """
+        self._take(self.capture.hear(pcm))
+
+    def cancel(self, why: str) -> None:
+        """Ends what is being answered and drops what waits."""
+        with self._lock:
+            waiting = [task for task in self._tasks if not isinstance(task, Call)]
+            self._tasks = deque(task for task in self._tasks if isinstance(task, Call))
+            if self._answering is not None:
+                self._answering.why = self._answering.why or why
+                self._answering.cancel.set()
+            self._lock.notify_all()
+        for task in waiting:
+            if isinstance(task, Typed):
+                self._end(task.utterance, "cancelled", why)
+
+    def has_work(self) -> bool:
+        """Returns whether something waits to be done."""
+        with self._lock:
+            return bool(self._tasks)
+
+    def fail(self, error: HeadsideError, of: int = 0, *, fatal: bool = False) -> None:
+        """Tells the client of an error."""
+        self._services.metrics.errors.labels(code=error.code).inc()
+        self.out.send(
+            "error",
+            code=error.code[:64],
+            message=error.message[:500],
+            hint=error.hint[:500],
+            fatal=fatal,
+            of=of,
+        )
+
+    def _take(self, events: Sequence[SpeechEvent] | Any) -> None:
+        for event in events:
+            if isinstance(event, SpeechStart):
+                self._barge_in()
+                self.out.send("speech.start", at=round(event.at_s, 4))
+            else:
+                self._add(event)
+
+    def _barge_in(self) -> None:
+        with self._lock:
+            if self._answering is not None:
+                self._answering.why = self._answering.why or "barge_in"
+                self._answering.cancel.set()
+                self._lock.notify_all()
+
+    def _add(self, task: Task) -> None:
+        """Leaves a task; speech that goes on takes the place of its beginning."""
+        dropped: Task | None = None
+        with self._lock:
+            if isinstance(task, Speech):
+                last = self._tasks[-1] if self._tasks else None
+                if isinstance(last, Speech) and not last.is_over:
+                    self._tasks.pop()
+            self._tasks.append(task)
+            waiting = [t for t in self._tasks if _is_whole(t)]
+            if len(waiting) > MAX_WAITING:
+                dropped = waiting[0]
+                self._tasks.remove(dropped)
+        self._services.wake()
+        if isinstance(dropped, Typed):
+            self._end(dropped.utterance, "dropped", "queue_full")
+        elif dropped is not None:
+            self._n_overruns += 1
+            self.out.send("overrun", what="utterance", count=self._n_overruns)
+
+    def _call(self, name: str, run: Callable[..., None], *arguments: Any) -> None:
+        self._add(Call(lambda: run(*arguments), name))
+
+    def _scene(self, change: Callable[[Message], None]) -> Callable[[Message], None]:
+        """Returns what takes over a change and has it acknowledged, the latest once."""
+
+        def receive(message: Message) -> None:
+            change(message)
+            with self._lock:
+                if any(isinstance(t, Call) and t.name == "scene" for t in self._tasks):
+                    return
+            self._call("scene", self._acknowledge)
+
+        return receive
+
+    def _ptt(self, message: Message) -> None:
+        if message["down"]:
+            self._barge_in()
+        self._take(self.capture.press(down=message["down"]))
+
+    def _text(self, message: Message) -> None:
+        self._barge_in()
+        number = self._accept("typed", speculated=False, at_s=self.capture.time_s)
+        self._add(Typed(number, message["text"]))
+
+    def _say(self, message: Message) -> None:
+        self._call("say", self._speak, message.get("character", ""), message["text"])
+
+    def _language(self, message: Message) -> None:
+        known = self.runtime.pack.languages
+        if message["language"] not in known:
+            raise WireError(
+                "language_unknown",
+                f"The pack does not know the language {message['language']!r}.",
+                f"It knows: {', '.join(known)}.",
+            )
+
+    def _pause(self, *, is_paused: bool) -> None:
+        self.capture.pause(is_paused=is_paused)
+        if is_paused:
+            self.cancel("pause")
+
+    def _choose(self, message: Message) -> None:
+        del message
+        raise WireError(
+            "nothing_to_choose",
+            "Nothing was asked that could be chosen from.",
+            "Wait for a clarify.",
+        )
+
+    def _result(self, message: Message) -> None:
+        with self._lock:
+            self._results[message["intent"]] = (
+                message["ok"],
+                message.get("reason", ""),
+            )
+            self._lock.notify_all()
+
+    def _played(self, message: Message) -> None:
+        self.capture.played(ended=message["ended"])
+        self._playing_until_s = self.capture.time_s + (
+            0.0 if message["ended"] else 3600.0
+        )
+        with self._lock:
+            self._heard = (message["utterance"], message["characters"])
+        if message["ended"]:
+            self._call("played", self._note_cut, *self._heard)
+
+    # On the inference thread --------------------------------------------------------
+
+    def work(self) -> None:
+        """Does the task that waits longest."""
+        with self._lock:
+            if not self._tasks:
+                return
+            task = self._tasks.popleft()
+        try:
+            self._do(task)
+        except HeadsideError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - one session must not end all
+            self.fail(
+                HeadsideError(
+                    "internal",
+                    f"A mistake of ours: {type(error).__name__}.",
+                    "Please report it, with what led to it.",
+                )
+            )
+
+    def set_pack(self, pack: Pack) -> None:
+        """Takes over a pack that was read anew.
+
+        Raises:
+            PackError: It cannot be used.
+        """
+        self.runtime.set_pack(pack)
+        self._ear.endpointing = self.runtime.endpointing
+        self._wake_phrase = _wake_phrase(pack)
+        self._acknowledge()
+
+    def _do(self, task: Task) -> None:
+        self.runtime.set_scene(self.world.scene)
+        if isinstance(task, Call):
+            task.run()
+        elif isinstance(task, Typed):
+            transcript = Transcript(text=task.text)
+            self._answer(task.utterance, transcript, 0.0)
+        else:
+            with self._services.trace.span(
+                "hear", moment=task.moment, sound_s=round(task.utterance.seconds, 3)
+            ):
+                heard = list(self._ear.take(task))
+            for each in heard:
+                self._hear(each)
+
+    def _hear(self, heard: Partial | Accepted) -> None:
+        if isinstance(heard, Partial):
+            if self._wake_phrase is None:
+                self.out.send(
+                    "partial",
+                    utterance=self._n_utterances + 1,
+                    stable=heard.stable[:2000],
+                    tail=heard.tail[:2000],
+                )
+            return
+        utterance = heard.utterance
+        number = self._accept(
+            heard.why, speculated=heard.speculated, at_s=utterance.speech_end_s
+        )
+        if heard.transcript.n_windows > 1:
+            self._services.metrics.windows.inc()
+        if not heard.transcript.text:
+            self._end(number, "dropped", "no_words")
+            return
+        if self._wake_phrase is not None:
+            admitted = self._wake_phrase.admit(heard)
+            if admitted is None or not admitted.transcript.text:
+                self._end(number, "dropped", "no_wake_phrase")
+                return
+            heard = admitted
+        if utterance.start_s < self._playing_until_s and self._is_echo(
+            heard.transcript.text
+        ):
+            self._end(number, "dropped", "echo")
+            return
+        self._answer(number, heard.transcript, utterance.start_s)
+
+    def _answer(self, number: int, transcript: Transcript, start_s: float) -> None:
+        answering = Answering(number)
+        with self._lock:
+            self._answering = answering
+            self._numbers.clear()
+        said = ""
+        turn: Turn | None = None
+        began_s = time.perf_counter()
+        try:
+            for event in self.runtime.answer(transcript, start_s, answering.cancel):
+                match event:
+                    case Transcript():
+                        self._send_transcript(number, event)
+                    case Intent():
+                        self._send_intent(number, event, transcript)
+                    case Reply():
+                        said = f"{said} {event.text}".strip()
+                        self._said = (number, said)
+                        self._send_reply(number, event)
+                    case Turn():
+                        turn = event
+        except HeadsideError as error:
+            self.fail(error)
+        with self._lock:
+            self._answering = None
+        self._close(answering, turn, said, began_s)
+
+    def _close(
+        self, answering: Answering, turn: Turn | None, said: str, began_s: float
+    ) -> None:
+        number = answering.utterance
+        was_cut = answering.cancel.is_set()
+        if said:
+            utterance, characters = self._heard
+            heard = characters if utterance == number else 0
+            self.out.send(
+                "reply.end",
+                utterance=number,
+                characters=len(said),
+                cut_at=min(heard, len(said)) if was_cut else None,
+            )
+        for timing in turn.timings if turn else ():
+            self._services.metrics.stage_seconds.labels(stage=timing.stage).observe(
+                timing.seconds
+            )
+            self._services.trace.add(
+                timing.stage,
+                began_s + timing.start_s,
+                timing.seconds,
+                utterance=number,
+            )
+        if was_cut:
+            self._end(number, "cancelled", answering.why or "cancel")
+        elif turn is None:
+            self._end(number, "dropped", "failed")
+        else:
+            self._services.metrics.utterances.labels(outcome="turn").inc()
+            self.out.send(
+                "turn",
+                utterance=number,
+                timings=[
+                    {
+                        "stage": timing.stage,
+                        "start_ms": round(timing.start_s * 1000, 2),
+                        "ms": round(timing.seconds * 1000, 2),
+                    }
+                    for timing in turn.timings
+                ],
+            )
+
+    def _accept(self, why: str, *, speculated: bool, at_s: float) -> int:
+        with self._lock:
+            self._n_utterances += 1
+            number = self._n_utterances
+        self._services.metrics.accepted.labels(
+            why=why, speculated=str(speculated).lower()
+        ).inc()
+        self.out.send(
+            "speech.end",
+            utterance=number,
+            at=round(at_s, 4),
+            why=why,
+            speculated=speculated,
+        )
+        return number
+
+    def _end(self, number: int, how: str, why: str) -> None:
+        self._services.metrics.utterances.labels(outcome=why).inc()
+        self.out.send(how, utterance=number, why=why)
+
+    def _send_transcript(self, number: int, transcript: Transcript) -> None:
+        self.out.send(
+            "transcript",
+            utterance=number,
+            text=transcript.text[:4000],
+            language=transcript.language,
+            confidence=round(min(1.0, transcript.confidence), 4),
+            words=[
+                {
+                    "text": word.text[:200],
+                    "start": round(word.start_s, 3),
+                    "end": round(word.end_s, 3),
+                    "confidence": round(min(1.0, word.confidence), 3),
+                }
+                for word in transcript.words[:500]
+            ],
+        )
+
+    def _send_intent(self, number: int, intent: Intent, heard: Transcript) -> None:
+        with self._lock:
+            self._n_intents += 1
+            own = self._n_intents
+            self._numbers.append((own, intent))
+        if intent.confirm:
+            self._unconfirmed[own] = (number, intent)
+            while len(self._unconfirmed) > MAX_UNCONFIRMED:
+                del self._unconfirmed[next(iter(self._unconfirmed))]
+            self.out.send(
+                "confirm",
+                utterance=number,
+                intent=own,
+                name=intent.name,
+                slots=intent.values,
+                question=intent.confirm[:400],
+            )
+            return
+        self._emit(number, own, intent, heard)
+
+    def _emit(
+        self, number: int, own: int, intent: Intent, heard: Transcript | None
+    ) -> None:
+        self._services.metrics.intents.labels(tier=intent.tier).inc()
+        span_s = _span_s(intent.span, heard) if heard else None
+        self.out.send(
+            "intent",
+            utterance=number,
+            intent=own,
+            name=intent.name,
+            slots=intent.values,
+            confidence=round(intent.confidence, 4),
+            tier=intent.tier,
+            span=list(intent.span),
+            scene_rev=self.runtime.scene.revision,
+            **({"span_s": span_s} if span_s else {}),
+        )
+
+    def _send_reply(self, number: int, reply: Reply) -> None:
+        self.out.send(
+            "reply.delta",
+            utterance=number,
+            character=self.runtime.conversation.character.name,
+            text=reply.text[:2000],
+            emotion=reply.emotion,
+        )
+
+    def _outcomes(self, intents: Sequence[Intent]) -> tuple[Outcome, ...]:
+        """Returns what became of intents, waiting a moment for the game to tell."""
+        with self._lock:
+            numbers = {
+                number: intent
+                for number, intent in self._numbers
+                if any(intent is asked for asked in intents)
+            }
+            if self._wants_results:
+                self._lock.wait_for(
+                    lambda: (
+                        numbers.keys() <= self._results.keys()
+                        or self._answering is None
+                        or self._answering.cancel.is_set()
+                    ),
+                    timeout=RESULT_WAIT_S,
+                )
+            found = {n: self._results.pop(n, (True, "")) for n in numbers}
+            if len(self._results) > MAX_WAITING * MAX_UNCONFIRMED:
+                self._results.clear()  # of intents that nobody asks about any more
+        return tuple(
+            Outcome(intent=intent, ok=found[n][0], reason=found[n][1])
+            for n, intent in numbers.items()
+        )
+
+    def _acknowledge(self) -> None:
+        self.out.send(
+            "scene.ack",
+            rev=self.runtime.scene.revision,
+            lexicon=self.runtime.lexicon.version,
+            errors=[],
+        )
+
+    def _address(self, name: str) -> None:
+        self.runtime.address(name)
+
+    def _speak(self, character: str, text: str) -> None:
+        if character:
+            self.runtime.address(character)
+        number = self._accept("typed", speculated=False, at_s=self.capture.time_s)
+        self._said = (number, text)
+        self._send_reply(number, Reply(text=text))
+        self.runtime.conversation.remember(
+            Exchange(player="...", intents=(), reply=text)
+        )
+        self._close(
+            Answering(number),
+            Turn(
+                start_s=self.capture.time_s,
+                transcript=Transcript(text=""),
+                intents=(),
+                reply=Reply(text=text),
+                timings=(),
+            ),
+            text,
+            time.perf_counter(),
+        )
+
+    def _confirm(self, own: int, yes: bool) -> None:  # noqa: FBT001 - as on the wire
+        asked = self._unconfirmed.pop(own, None)
+        if asked is None:
+            raise WireError(
+                "nothing_to_confirm",
+                f"Nothing was asked about intent {own}.",
+                "Answer each confirm once.",
+            )
+        if yes:
+            number, intent = asked
+            self._emit(number, own, replace(intent, confirm=""), None)
+
+    def _note_cut(self, utterance: int, characters: int) -> None:
+        if utterance == self._said[0] and characters < len(self._said[1]):
+            self.runtime.conversation.cut(characters)
+
+    def _is_echo(self, text: str) -> bool:
+        """Returns whether the microphone heard the character's own voice."""
+        heard, said = words_of(text), words_of(self._said[1])
+        return any(
+            said[at : at + len(heard)] == heard
+            for at in range(len(said) - len(heard) + 1)
+        )
+
+    def _build_capture(self) -> Capture:
+        listening = self.runtime.pack.listening
+        detector = self.runtime.detector
+        return Capture(
+            detector,
+            Segmenter(self.runtime.endpointing.segmenter()),
+            is_open_mic=listening.mode != "push_to_talk",
+            barge_in=listening.barge_in,
+        )
+
+
+def _is_whole(task: Task) -> bool:
+    return isinstance(task, Typed) or (isinstance(task, Speech) and task.is_over)
+
+
+def _wake_phrase(pack: Pack) -> WakePhrase | None:
+    return WakePhrase(pack.listening.wake) if pack.listening.wake else None
+
+
+def _span_s(span: tuple[int, int], heard: Transcript) -> list[float] | None:
+    """Returns when some characters of a transcript were said."""
+    at, found = 0, []
+    for word in heard.words:
+        start = heard.text.find(word.text, at)
+        if start < 0:
+            continue
+        at = start + len(word.text)
+        if start < span[1] and at > span[0]:
+            found.append(word)
+    if not found:
+        return None
+    return [round(found[0].start_s, 3), round(found[-1].end_s, 3)]
