@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -110,6 +112,7 @@ def build_runtime(pack: Pack, store: Store, options: RuntimeOptions) -> Runtime:
     )
     if options.prepare:
         runtime.prepare()
+    _give_back_memory()
     return runtime
 
 
@@ -181,6 +184,12 @@ def _load_llm(
             kept=_kept_files(),
         )
     return model
+
+
+def _give_back_memory() -> None:
+    """Gives the system what loading left over; the allocator would hold on to it."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def _kept_files() -> KeptFiles | None:

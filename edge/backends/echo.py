@@ -76,7 +76,8 @@ class EchoModel:
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer word by word."""
-        words = request.prompt.messages[-1].text.replace("\\", " ").replace('"', " ")
+        said = request.prompt.messages[-1].text.rpartition("\n")[2]
+        words = said.replace("\\", " ").replace('"', " ")
         spoken = [f"{word} " for word in ("You said:", *words.split())]
         begin = [] if request.prompt.prefix else [reply_prefix(())]
         for piece in (*begin, *spoken, '"}'):

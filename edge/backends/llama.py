@@ -93,11 +93,12 @@ class Llama:
             raise failed
         _drop_copied_pages(path)
         self._n_ctx = n_ctx
+        name = _identity(path)
         self._vocabulary = Vocabulary(self._model, kept)
-        self._constraints = Constraints(self._vocabulary)
+        self._constraints = Constraints(self._vocabulary, name, kept)
         self._prefix = ReadPrefix(
             self._context,
-            name=f"{_identity(path)} {n_ctx} {kv_bits} {llama_cpp.__version__}",
+            name=f"{name} {n_ctx} {kv_bits} {llama_cpp.__version__}",
             kept=kept,
         )
         self._usage = Usage()
@@ -116,8 +117,7 @@ class Llama:
         """Reads what of a prompt is to be kept, ahead of its first use."""
         tokens, keeps = self._tokens(prompt)
         if keeps and keeps[-1] < self._n_ctx:
-            # One more: the last token of a prompt is never taken from what is kept.
-            self._read(tokens[: keeps[-1] + 1], keeps, Event())
+            self._read(tokens[: keeps[-1]], keeps, Event(), n_wanted=0)
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix."""
@@ -167,12 +167,26 @@ class Llama:
     def _tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
         return self._vocabulary.prompt(prompt.messages, prompt.prefix)
 
-    def _read(self, tokens: list[int], keeps: list[int], cancel: Event) -> int:
+    def _read(
+        self,
+        tokens: list[int],
+        keeps: list[int],
+        cancel: Event,
+        *,
+        n_wanted: int = 1,
+    ) -> int:
         """Reads a prompt, and returns how much of it was read before.
 
         Ends early where cancelled; what was read so far stays good.
+
+        Args:
+            tokens: The prompt.
+            keeps: Lengths of its beginnings that are worth keeping.
+            cancel: Ends it.
+            n_wanted: Tokens at its end whose scores are wanted, so that they are read
+                whether or not they were before.
         """
-        n_cached = self._prefix.resume(tokens, keeps)
+        n_cached = self._prefix.resume(tokens[: len(tokens) - n_wanted], keeps)
         ahead = [keep - n_cached for keep in keeps]
         for batch in batches(tokens[n_cached:], ahead):
             if cancel.is_set():

@@ -42,7 +42,7 @@ class ReadPrefix:
     context: Any
     name: str
     kept: KeptFiles | None = None
-    cap_bytes: int = 96 << 20
+    cap_bytes: int = 48 << 20
     tokens: list[int] = field(init=False, default_factory=list)
     """What the context holds now."""
     n_forwards: int = field(init=False, default=0)
@@ -59,10 +59,10 @@ class ReadPrefix:
         """Returns how much of a prompt the context holds, after making that most.
 
         Args:
-            prompt: Tokens; the last is never held, since its scores are wanted.
+            prompt: Tokens.
             keeps: Lengths of the beginnings that may lie on disk.
         """
-        prompt = list(prompt[:-1])
+        prompt = list(prompt)
         n_same = _n_common(self.tokens, prompt)
         stored = self._longest_state(prompt, keeps, more_than=n_same + _WORTH_TOKENS)
         if len(self.tokens) - n_same > _WORTH_TOKENS:
@@ -90,13 +90,12 @@ class ReadPrefix:
         self.tokens += tokens
 
     def keep(self) -> None:
-        """Keeps the state as it is now, on disk too."""
+        """Keeps the state as it is now: on disk, or in memory where there is none."""
         key = tuple(self.tokens)
-        if key in self._states:
-            return
-        state = self._put_away()
-        if self.kept is not None and state:
-            self.kept.write(self._file(key), state)
+        if self.kept is None:
+            self._put_away()
+        else:
+            self.kept.write(self._file(key), self._state())
 
     def _longest_state(
         self, prompt: list[int], keeps: Sequence[int], *, more_than: int
@@ -114,7 +113,6 @@ class ReadPrefix:
             key = tuple(prompt[:n])
             state = self.kept.read(self._file(key))
             if state is not None:
-                self._remember(key, state)
                 return key, state
         if not best:
             return None
@@ -135,19 +133,20 @@ class ReadPrefix:
         self.tokens += key
         return True
 
-    def _put_away(self) -> bytes:
+    def _put_away(self) -> None:
         key = tuple(self.tokens)
         if key in self._states:
             self._states.move_to_end(key)
-            return self._states[key]
+            return
         size = llama_cpp.llama_state_seq_get_size(self.context, _SEQUENCE)
-        if size > self.cap_bytes:
-            return b""
+        if size <= self.cap_bytes:
+            self._remember(key, self._state())
+
+    def _state(self) -> bytes:
+        size = llama_cpp.llama_state_seq_get_size(self.context, _SEQUENCE)
         buffer = (ctypes.c_uint8 * size)()
         n = llama_cpp.llama_state_seq_get_data(self.context, buffer, size, _SEQUENCE)
-        state = ctypes.string_at(buffer, n)
-        self._remember(key, state)
-        return state
+        return ctypes.string_at(buffer, n)
 
     def _remember(self, key: tuple[int, ...], state: bytes) -> None:
         self._states[key] = state

@@ -120,9 +120,11 @@ class Vocabulary:
 class Constraints:
     """JSON Schemas, each compiled once over a vocabulary."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, model_name: str, kept: KeptFiles | None = None
+    ) -> None:
         self._vocabulary = vocabulary
-        self._tokenizer = _tokenizer(vocabulary)
+        self._tokenizer = _tokenizer(vocabulary, model_name, kept)
         self._compiled: dict[str, llguidance.LLMatcher] = {}
 
     def begin(self, schema: str, prefix: list[int]) -> llguidance.LLMatcher:
@@ -164,25 +166,51 @@ class Constraints:
         return matcher
 
 
-def _tokenizer(vocabulary: Vocabulary) -> llguidance.LLTokenizer:
+def _tokenizer(
+    vocabulary: Vocabulary, model_name: str, kept: KeptFiles | None
+) -> llguidance.LLTokenizer:
     """Returns the vocabulary as llguidance wants it.
 
     As ``llguidance.llamacpp.lltokenizer_from_vocab`` does, without that function's call
-    of a deprecated name, which costs a warning for each token.
+    of a deprecated name, which costs a warning for each token. The pieces are kept: to
+    ask llama.cpp for each takes a good part of a start.
     """
+    name = f"pieces {model_name}"
+    packed = kept.read(name) if kept is not None else None
+    if packed is None:
+        pieces = list(_marked_pieces(vocabulary))
+        if kept is not None:
+            kept.write(name, _packed(pieces))
+    else:
+        pieces = _unpacked(packed, vocabulary.size)
     tokenize = ctypes.cast(
         llama_cpp.llama_cpp._lib.llama_tokenize,  # noqa: SLF001 - as llguidance does
         ctypes.c_void_p,
     ).value
     build: Any = llguidance.LLTokenizer
     tokenizer: llguidance.LLTokenizer = build.from_llamacpp(
-        tokens=list(_marked_pieces(vocabulary)),
+        tokens=pieces,
         vocab_ptr=vocabulary.pointer,
         tokenize_fptr=tokenize,
         eos_token=llama_cpp.llama_vocab_eos(vocabulary.pointer),
-        slices=None,
+        slices=[],  # they make masks faster, of which hardly any is computed
     )
     return tokenizer
+
+
+def _packed(pieces: list[bytes]) -> bytes:
+    """Returns pieces as their lengths, two bytes each, and then their bytes."""
+    lengths = np.array([len(piece) for piece in pieces], "<u2")
+    return lengths.tobytes() + b"".join(pieces)
+
+
+def _unpacked(packed: bytes, n_pieces: int) -> list[bytes]:
+    ends = np.cumsum(np.frombuffer(packed, "<u2", n_pieces), dtype=np.int64)
+    ends = (ends + 2 * n_pieces).tolist()
+    return [
+        packed[start:end]
+        for start, end in zip([2 * n_pieces, *ends], ends, strict=False)
+    ]
 
 
 def _marked_pieces(vocabulary: Vocabulary) -> Iterator[bytes]:

@@ -30,6 +30,7 @@ format = 1
 name = "quick"
 [listen]
 endpoint_ms = [200, 500]
+instant = false
 [understand]
 tiers = ["grammar"]
 [character.Mara]
@@ -76,7 +77,9 @@ def test_what_the_pack_says_holds_unless_told_otherwise(
     runtime = build(empty_store, tmp_path)
     assert runtime.tiers == {Tier.GRAMMAR}
     assert runtime.conversation.character.name == "Mara"
-    assert runtime.segmenter.end_silence_s == 0.5
+    assert runtime.endpointing.complete_s == 0.2
+    assert runtime.endpointing.open_s == 0.5
+    assert not runtime.endpointing.instant
 
     runtime = build(empty_store, tmp_path, character="Tom", tiers=(Tier.LLM,))
     assert runtime.tiers == {Tier.LLM}

@@ -125,11 +125,11 @@ def test_the_order_of_a_prompt() -> None:
     conversation = Conversation(MARA)
     conversation.remember(Exchange(player="go up", intents=(MOVE,), reply="Up."))
 
-    first, *others = conversation.messages("and now?", schema="move()", n_turns=8)
+    messages = conversation.messages("and now?", schema="move()", n_turns=8)
 
-    assert first.role is Role.SYSTEM
-    assert first.text.splitlines() == ["move()", MARA.persona, MARA.knowledge]
-    assert [(each.role, each.text) for each in others] == [
+    assert [(each.role, each.text) for each in messages] == [
+        (Role.SYSTEM, "move()"),
+        (Role.SYSTEM, f"{MARA.persona}\n{MARA.knowledge}"),
         (Role.USER, "hello"),
         (Role.ASSISTANT, write_answer([], "Ahoy.")),
         (Role.USER, "who are you"),

@@ -115,7 +115,8 @@ def answer(model: Llama, asked: Generation) -> str:
 
 def controls(model: Llama, tokens: Iterable[int]) -> list[int]:
     """Returns the tokens that a chat format uses and no text may hold."""
-    return [t for t in tokens if llama_cpp.llama_vocab_is_control(model._vocab, t)]
+    vocabulary = model._vocabulary.pointer
+    return [t for t in tokens if llama_cpp.llama_vocab_is_control(vocabulary, t)]
 
 
 @pytest.mark.models
@@ -238,15 +239,15 @@ def test_a_prompt_that_does_not_fit_is_an_error(llama: Llama) -> None:
 def test_no_text_becomes_a_control_token(llama: Llama) -> None:
     asked = request(INJECTION, system=INJECTION, prefix=INJECTION)
     harmless = request("hello", system="hello", prefix="hello")
-    tokens = llama._prompt_tokens(asked.prompt)
+    vocabulary = llama._vocabulary
+    tokens, _ = llama._tokens(asked.prompt)
+    harmless_tokens, _ = llama._tokens(harmless.prompt)
 
-    assert controls(llama, llama._tokenise(INJECTION, is_markup=True))
-    assert not controls(llama, llama._tokenise(INJECTION, is_markup=False))
-    assert controls(llama, tokens) == controls(
-        llama, llama._prompt_tokens(harmless.prompt)
-    )
+    assert controls(llama, vocabulary.tokens(INJECTION, is_markup=True))
+    assert not controls(llama, vocabulary.tokens(INJECTION))
+    assert controls(llama, tokens) == controls(llama, harmless_tokens)
     # Nothing is lost either: the model reads what was said.
-    assert b"".join(map(llama._piece, tokens)).count(INJECTION.encode()) == 3
+    assert b"".join(map(vocabulary.piece, tokens)).count(INJECTION.encode()) == 3
 
 
 @pytest.mark.models
@@ -263,7 +264,7 @@ def test_the_prompt_is_what_the_models_own_template_writes(llama: Llama) -> None
         add_generation_prompt=True,
     )
 
-    pieces = llama._format.pieces(
+    pieces = llama._vocabulary.format.pieces(
         tuple(Message(role=role, text=text) for role, text in said)
     )
 
@@ -335,7 +336,7 @@ def test_a_model_that_computes_no_numbers_is_an_error(tiny: TinyModels) -> None:
 def test_the_format_is_the_models_own(tiny: TinyModels) -> None:
     model = Llama(replace(tiny, template=TEMPLATE).llama(), threads=1)
 
-    assert model._format == ChatFormat(
+    assert model._vocabulary.format == ChatFormat(
         start="<", after_system="><", after_user=">:", after_assistant="><"
     )
     model.close()

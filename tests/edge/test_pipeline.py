@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from edge.audio import AudioChunk
 from edge.build import ECHO, RuntimeOptions, build_runtime
 from edge.dialogue import Reply
 from edge.intent import Intent, Tier
-from edge.llm.model import Generation, LlmError, Role
+from edge.llm.model import Generation, LlmError, Prompt, Role, Usage
 from edge.llm.output import reply_prefix
 from edge.pipeline import MAX_SENTENCES, Runtime, Stage, Turn, TurnEvent
+from edge.vad import Utterance
 from models.pack_file import load_pack
 from models.store import Store
 
@@ -54,6 +56,7 @@ class ScriptedModel:
     max_messages: int = 1000
     """More do not fit."""
     asked: list[Generation] = field(default_factory=list)
+    prepared: list[Prompt] = field(default_factory=list)
     n_pieces: int = 0
     """Pulled so far."""
 
@@ -64,6 +67,13 @@ class ScriptedModel:
                 return
             self.n_pieces += 1
             yield character
+
+    @property
+    def usage(self) -> Usage:
+        return Usage()
+
+    def prepare(self, prompt: Prompt) -> None:
+        self.prepared.append(prompt)
 
     def fits(self, request: Generation) -> bool:
         return len(request.prompt.messages) <= self.max_messages
@@ -270,7 +280,8 @@ def test_the_model_is_told_what_was_said_before(
     for words in ("wave", "hello", "and now?"):
         told(runtime, words)
 
-    shown = [each.text for each in model.asked[-1].prompt.messages[1:]]
+    messages = model.asked[-1].prompt.messages
+    shown = [each.text for each in messages if each.role is not Role.SYSTEM]
     assert shown[::2] == ["wave", "hello", "and now?"]
     assert "Ahoy!" in shown[1]
     assert '"wave"' in shown[1]
@@ -280,7 +291,7 @@ def test_the_model_is_told_what_was_said_before(
 def test_what_does_not_fit_is_forgotten_oldest_first(
     runtime: Runtime, model: ScriptedModel
 ) -> None:
-    model.answer, model.max_messages = written(reply="Aye."), 4
+    model.answer, model.max_messages = written(reply="Aye."), 5
     for words in ("one", "two", "three"):
         told(runtime, words)
 
@@ -310,8 +321,14 @@ def test_speech_is_heard_and_timed(runtime: Runtime, model: ScriptedModel) -> No
 
 def test_words_that_were_not_recognised_are_no_turn(runtime: Runtime) -> None:
     class Deaf:
-        def transcribe(self, utterance: object) -> Transcript:
+        def draft(self, utterance: Utterance) -> Transcript:
+            del utterance
             return Transcript(text="")
+
+        transcribe = draft
+
+        def words(self, utterance: Utterance, transcript: Transcript) -> NoReturn:
+            raise AssertionError((utterance, transcript))
 
         def close(self) -> None: ...
 

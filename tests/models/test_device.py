@@ -27,7 +27,7 @@ def test_the_devices() -> None:
 def test_every_figure_has_a_source_and_unknown_ones_no_value(name: str) -> None:
     found = figures(name)
 
-    assert len(found) == 7
+    assert len(found) == 8
     for figure in found.values():
         assert figure.source
         assert (figure.value is None) == figure.source.startswith("unknown: ")
@@ -42,6 +42,7 @@ def test_the_headsets_budgets() -> None:
     assert [round(time_ms, 1) for time_ms in quest3.frame_times_ms] == [13.9, 11.1, 8.3]
     assert quest3.sustained_cpu_level.value == 4
     assert quest3.n_cores.value is None
+    assert quest3.kv_bits.value == quest2.kv_bits.value == 8
 
 
 def test_no_headset_is_promised_the_newer_instructions() -> None:
@@ -75,6 +76,8 @@ def test_an_unknown_device_names_the_known_ones() -> None:
         ("value = 1\n", ""),
         ("[n_cores]\n", "[n_cores]\nvalue = 6\n"),
         ("[n_cores]", "[n_kores]"),
+        ("value = 8\n", "value = 4\n"),
+        ("value = 8\n", "value = 8.5\n"),
         ("[72, 90, 120]", "[72, 90, 0]"),
     ],
 )
