@@ -6,6 +6,7 @@ character repeats the player.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from threading import Event
 
@@ -19,6 +20,8 @@ from edge.vad import Utterance
 
 _LOUD = 0.01
 """Root mean square of a frame; -40 dB below full scale."""
+_SITUATION = re.compile(r"\A(?:\[(?:near|not done): .*\]\n)+")
+"""What stands before the player's words, as ``edge.dialogue`` writes it."""
 
 
 class EchoDetector:
@@ -76,7 +79,7 @@ class EchoModel:
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer word by word."""
-        said = request.prompt.messages[-1].text.rpartition("\n")[2]
+        said = _SITUATION.sub("", request.prompt.messages[-1].text)
         words = said.replace("\\", " ").replace('"', " ")
         spoken = [f"{word} " for word in ("You said:", *words.split())]
         begin = [] if request.prompt.prefix else [reply_prefix(())]

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from edge.audio import Samples
 from edge.backends.echo import EchoDetector, EchoModel, EchoRecogniser
+from edge.dialogue import Outcome, Situation
+from edge.intent import Intent, Tier
 from edge.llm.model import Generation, Message, Prompt, Role
 from edge.llm.output import ReplyText, read_answer, reply_prefix
 from edge.vad import FRAME_SAMPLES, Utterance
@@ -48,3 +50,18 @@ def test_the_model_repeats_the_player(prefix: str, words: str) -> None:
     reply = "".join(item.text for item in items if isinstance(item, ReplyText))
     expected = words.replace("\\", " ").replace('"', " ").split()
     assert reply.split() == ["You", "said:", *expected]
+
+
+def test_the_model_repeats_no_more_than_the_player_said() -> None:
+    move = Intent(name="move", tier=Tier.GRAMMAR)
+    situation = Situation(
+        near=("boat",), refused=(Outcome(intent=move, ok=False, reason="[no] way"),)
+    )
+    prompt = Prompt(
+        messages=(Message(role=Role.USER, text=f"{situation.text}hello"),),
+        prefix=reply_prefix(()),
+    )
+
+    answer = "".join(EchoModel().generate(Generation(prompt=prompt), Event()))
+
+    assert answer == 'You said: hello "}'
