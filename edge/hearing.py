@@ -85,15 +85,25 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An utterance is over; ``Accepted`` follows, once its words are known."""
+
+    utterance: Utterance
+    why: Why
+    speculated: bool
+    """Its words were known before it was over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """An utterance that is over."""
+    """An utterance that is over, and its words."""
 
     utterance: Utterance
     transcript: Transcript
     """Without text where no words were recognised."""
-    why: Why
-    speculated: bool
-    """Its words were known before it was over."""
+
+
+Heard = Partial | Ended | Accepted
 
 
 @dataclass(slots=True)
@@ -111,7 +121,7 @@ class Ear:
     _stable: tuple[str, ...] = field(init=False, default=())
     _latest: tuple[str, ...] = field(init=False, default=())
 
-    def take(self, speech: Speech) -> Iterator[Partial | Accepted]:
+    def take(self, speech: Speech) -> Iterator[Heard]:
         """Yields what a stretch of speech tells: words so far, or that it is over."""
         rest = self._rest(speech.utterance)
         if rest is None:
@@ -119,16 +129,16 @@ class Ear:
                 self._begin()
             return
         if speech.is_over:
-            speculated = self._is_known(rest)
-            yield self._accept(rest, _WHY[speech.moment], speculated=speculated)
-            self._begin()
+            yield from self._accept(
+                rest, _WHY[speech.moment], speculated=self._is_known(rest)
+            )
             return
         is_new = not self._is_known(rest)
         draft = self._drafted(rest)
         if speech.moment is Moment.PAUSE:
             why = self._ended(draft, rest, speech.silence_s)
             if why is not None:
-                yield self._accept(rest, why, speculated=not is_new)
+                yield from self._accept(rest, why, speculated=not is_new)
                 return
         if is_new:
             yield self._partial(draft)
@@ -150,15 +160,16 @@ class Ear:
             return Why.COMPLETE
         return None
 
-    def _accept(self, rest: Utterance, why: Why, *, speculated: bool) -> Accepted:
+    def _accept(
+        self, rest: Utterance, why: Why, *, speculated: bool
+    ) -> Iterator[Ended | Accepted]:
+        yield Ended(utterance=rest, why=why, speculated=speculated)
         if self.completeness(self._drafted(rest).text) is Completeness.OPEN:
             self._transcribed(rest)
         transcript = self._timed(rest)
         self._accepted_s = rest.start_s + rest.seconds
         self._begin()
-        return Accepted(
-            utterance=rest, transcript=transcript, why=why, speculated=speculated
-        )
+        yield Accepted(utterance=rest, transcript=transcript)
 
     def _begin(self) -> None:
         self._known, self._stable, self._latest = None, (), ()

@@ -343,27 +343,45 @@ class Session:
             transcript = Transcript(text=task.text)
             self._answer(task.utterance, transcript, 0.0)
         else:
-            with self._services.trace.span(
-                "hear", moment=task.moment, sound_s=round(task.utterance.seconds, 3)
-            ):
-                heard = list(self._ear.take(task))
-            for each in heard:
-                self._hear(each)
+            self._hear(task)
 
-    def _hear(self, heard: Partial | Accepted) -> None:
-        if isinstance(heard, Partial):
-            if self._wake_phrase is None:
-                self.out.send(
-                    "partial",
-                    utterance=self._n_utterances + 1,
-                    stable=heard.stable[:2000],
-                    tail=heard.tail[:2000],
-                )
+    def _hear(self, speech: Speech) -> None:
+        number = 0
+        accepted: Accepted | None = None
+        about = {"moment": speech.moment, "sound_s": round(speech.utterance.seconds, 3)}
+        try:
+            with self._services.trace.span("hear", **about):
+                for heard in self._ear.take(speech):
+                    match heard:
+                        case Partial():
+                            self._send_partial(heard)
+                        case Ended():
+                            number = self._accept(
+                                heard.why,
+                                speculated=heard.speculated,
+                                at_s=heard.utterance.speech_end_s,
+                            )
+                        case Accepted():
+                            accepted = heard
+        except HeadsideError as error:
+            self.fail(error)
+            if number:
+                self._end(number, "dropped", "failed")
             return
+        if accepted is not None:
+            self._understand(number, accepted)
+
+    def _send_partial(self, heard: Partial) -> None:
+        if self._wake_phrase is None:
+            self.out.send(
+                "partial",
+                utterance=self._n_utterances + 1,
+                stable=heard.stable[:2000],
+                tail=heard.tail[:2000],
+            )
+
+    def _understand(self, number: int, heard: Accepted) -> None:
         utterance = heard.utterance
-        number = self._accept(
-            heard.why, speculated=heard.speculated, at_s=utterance.speech_end_s
-        )
         if heard.transcript.n_windows > 1:
             self._services.metrics.windows.inc()
         if not heard.transcript.text:
