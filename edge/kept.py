@@ -26,7 +26,7 @@ def private_key(path: Path) -> bytes:
     """Returns the key in a file of mode 600, made at random where there is none.
 
     Raises:
-        OSError: It can be neither read nor written.
+        OSError: It can be neither read nor written, or is cut short.
         PermissionError: Others may read it, or it belongs to somebody else.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -37,7 +37,10 @@ def private_key(path: Path) -> bytes:
             os.link(made, path)  # whole at once, and only the first of two writers
         finally:
             made.unlink()
-    return _read_private(path)
+    key = _read_private(path)
+    if len(key) != KEY_BYTES:
+        raise OSError(f"{path} holds no key: remove it")
+    return key
 
 
 @dataclass(slots=True)
