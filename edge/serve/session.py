@@ -13,20 +13,21 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edge.asr import Transcript
-from edge.dialogue import Exchange, Outcome, Reply
-from edge.hearing import Accepted, Partial, WakePhrase
+from edge.dialogue import Conversation, Exchange, Outcome, Reply
+from edge.hearing import Accepted, Ear, Ended, Partial, WakePhrase
 from edge.intent import Intent
 from edge.normalise import words_of
 from edge.pipeline import Runtime, Turn
 from edge.serve.capture import Capture
+from edge.serve.fields import intent_fields, timing_fields, transcript_fields
 from edge.serve.metrics import Metrics
 from edge.serve.outgoing import Outgoing
+from edge.serve.tasks import Call, Task, Tasks, Typed
 from edge.serve.wire import Message, WireError
 from edge.serve.world import World
 from edge.trace import Trace
@@ -34,30 +35,11 @@ from edge.vad import Segmenter, Speech, SpeechEvent, SpeechStart
 from models.errors import HeadsideError
 from models.pack import Pack
 
-MAX_WAITING = 4
-"""Utterances that wait to be answered; the oldest is dropped for another."""
 RESULT_WAIT_S = 0.3
 """How long a reply waits for the game to say what became of its intents."""
 MAX_UNCONFIRMED = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """Words that were typed, accepted when they came."""
-
-    utterance: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Anything else to be done between two turns."""
-
-    run: Callable[[], None]
-    name: str
-
-
-Task = Speech | Typed | Call
+MAX_RESULTS = 64
+"""Of the latest intents."""
 
 
 @dataclass(slots=True)
@@ -100,11 +82,20 @@ class Session:
         self.runtime = runtime
         self.seen = 0
         """Id of the client's latest message."""
+        self.reading = threading.RLock()
+        """Held by the connection whose message is taken."""
         self._services = services
         self._wants_results = wants_results
         self._lock = threading.Condition()
-        self._tasks: deque[Task] = deque()
+        self._tasks = Tasks()
+        self._is_over = False
         self._answering: Answering | None = None
+        self._cancels = (0, "")
+        """How often all was cancelled, and why last."""
+        self._n_cancels = 0
+        """As often when the present task was begun."""
+        self._coming = 0
+        """Number of the utterance that is being spoken; 0 where it has none yet."""
         self._n_utterances = 0
         self._n_intents = 0
         self._n_overruns = 0
@@ -114,8 +105,9 @@ class Session:
         self._unconfirmed: dict[int, tuple[int, Intent]] = {}
         self._heard: tuple[int, int] = (0, 0)
         """The latest reply's utterance, and how much of it was played."""
-        self._said: tuple[int, str] = (0, "")
-        """The latest reply's utterance and its text."""
+        self._said: tuple[int, str, Conversation] = (0, "", runtime.conversation)
+        """The latest reply's utterance, its text, and where it is remembered."""
+        self._scene_errors: list[str] = []
         self._playing_until_s = -1.0
         runtime.outcomes = self._outcomes
         self.world = World(runtime.scene)
@@ -173,15 +165,25 @@ class Session:
     def cancel(self, why: str) -> None:
         """Ends what is being answered and drops what waits."""
         with self._lock:
-            waiting = [task for task in self._tasks if not isinstance(task, Call)]
-            self._tasks = deque(task for task in self._tasks if isinstance(task, Call))
-            if self._answering is not None:
-                self._answering.why = self._answering.why or why
-                self._answering.cancel.set()
-            self._lock.notify_all()
+            waiting = self._tasks.drop_utterances()
+            self._cancels = (self._cancels[0] + 1, why)
+            self._cut(why)
         for task in waiting:
-            if isinstance(task, Typed):
-                self._end(task.utterance, "cancelled", why)
+            self._end(task.utterance, "cancelled", why)
+
+    def end(self) -> threading.Event:
+        """Ends all that goes on, for good.
+
+        Returns:
+            Set by the inference thread once it is no longer at any task of this.
+        """
+        done = threading.Event()
+        with self._lock:
+            self._is_over = True
+            self._tasks.drop_calls()
+        self.cancel("bye")
+        self._add(Call(done.set, "end"))
+        return done
 
     def has_work(self) -> bool:
         """Returns whether something waits to be done."""
@@ -210,33 +212,31 @@ class Session:
 
     def _barge_in(self) -> None:
         with self._lock:
-            if self._answering is not None:
-                self._answering.why = self._answering.why or "barge_in"
-                self._answering.cancel.set()
-                self._lock.notify_all()
+            self._cut("barge_in")
+
+    def _cut(self, why: str) -> None:
+        if self._answering is not None:
+            self._answering.why = self._answering.why or why
+            self._answering.cancel.set()
+        self._lock.notify_all()
 
     def _add(self, task: Task) -> None:
-        """Leaves a task; speech that goes on takes the place of its beginning."""
-        dropped: Task | None = None
+        """Leaves a task."""
         with self._lock:
-            if isinstance(task, Speech):
-                last = self._tasks[-1] if self._tasks else None
-                if isinstance(last, Speech) and not last.is_over:
-                    self._tasks.pop()
-            self._tasks.append(task)
-            waiting = [t for t in self._tasks if _is_whole(t)]
-            if len(waiting) > MAX_WAITING:
-                dropped = waiting[0]
-                self._tasks.remove(dropped)
+            is_late = self._is_over and not isinstance(task, Call)
+            dropped = None if is_late else self._tasks.add(task)
         self._services.wake()
-        if isinstance(dropped, Typed):
+        if is_late:
+            if isinstance(task, Typed):
+                self._end(task.utterance, "cancelled", "bye")
+        elif isinstance(dropped, Typed):
             self._end(dropped.utterance, "dropped", "queue_full")
         elif dropped is not None:
             self._n_overruns += 1
             self.out.send("overrun", what="utterance", count=self._n_overruns)
 
     def _call(self, name: str, run: Callable[..., None], *arguments: Any) -> None:
-        self._add(Call(lambda: run(*arguments), name))
+        self._add(Call(lambda: run(*arguments), name, of=self.seen))
 
     def _scene(self, change: Callable[[Message], None]) -> Callable[[Message], None]:
         """Returns what takes over a change and has it acknowledged, the latest once."""
@@ -244,9 +244,9 @@ class Session:
         def receive(message: Message) -> None:
             change(message)
             with self._lock:
-                if any(isinstance(t, Call) and t.name == "scene" for t in self._tasks):
-                    return
-            self._call("scene", self._acknowledge)
+                is_waiting = self._tasks.has_call("scene")
+            if not is_waiting:
+                self._call("scene", self._acknowledge)
 
         return receive
 
@@ -286,15 +286,21 @@ class Session:
         )
 
     def _result(self, message: Message) -> None:
+        number = message["intent"]
         with self._lock:
-            self._results[message["intent"]] = (
-                message["ok"],
-                message.get("reason", ""),
-            )
+            if number > self._n_intents:
+                raise WireError(
+                    "result_unknown",
+                    f"There was no intent {number}.",
+                    "Answer intents by their number.",
+                )
+            self._results[number] = (message["ok"], message.get("reason", ""))
+            while len(self._results) > MAX_RESULTS:
+                del self._results[next(iter(self._results))]
             self._lock.notify_all()
 
     def _played(self, message: Message) -> None:
-        self.capture.played(ended=message["ended"])
+        self.capture.played(message["utterance"], ended=message["ended"])
         self._playing_until_s = self.capture.time_s + (
             0.0 if message["ended"] else 3600.0
         )
@@ -310,19 +316,13 @@ class Session:
         with self._lock:
             if not self._tasks:
                 return
-            task = self._tasks.popleft()
+            task = self._tasks.take()
+            self._n_cancels = self._cancels[0]
         try:
+            self._take_scene()
             self._do(task)
-        except HeadsideError as error:
-            self.fail(error)
         except Exception as error:  # noqa: BLE001 - one session must not end all
-            self.fail(
-                HeadsideError(
-                    "internal",
-                    f"A mistake of ours: {type(error).__name__}.",
-                    "Please report it, with what led to it.",
-                )
-            )
+            self.fail(_as_ours(error), task.of if isinstance(task, Call) else 0)
 
     def set_pack(self, pack: Pack) -> None:
         """Takes over a pack that was read anew.
@@ -332,11 +332,24 @@ class Session:
         """
         self.runtime.set_pack(pack)
         self._ear.endpointing = self.runtime.endpointing
+        self.capture.become(
+            self.runtime.endpointing.segmenter(),
+            is_open_mic=pack.listening.mode != "push_to_talk",
+            barge_in=pack.listening.barge_in,
+        )
         self._wake_phrase = _wake_phrase(pack)
         self._acknowledge()
 
+    def _take_scene(self) -> None:
+        before, now = self.runtime.scene, self.world.scene
+        if now.objects != before.objects or now.facts != before.facts:
+            self._scene_errors = []
+        try:
+            self.runtime.set_scene(now)
+        except HeadsideError as error:
+            self._scene_errors = [error.message[:200]]
+
     def _do(self, task: Task) -> None:
-        self.runtime.set_scene(self.world.scene)
         if isinstance(task, Call):
             task.run()
         elif isinstance(task, Typed):
@@ -348,9 +361,10 @@ class Session:
     def _hear(self, speech: Speech) -> None:
         number = 0
         accepted: Accepted | None = None
-        about = {"moment": speech.moment, "sound_s": round(speech.utterance.seconds, 3)}
+        sound_s = round(speech.utterance.seconds, 3)
+        span = self._services.trace.span("hear", moment=speech.moment, sound_s=sound_s)
         try:
-            with self._services.trace.span("hear", **about):
+            with span:
                 for heard in self._ear.take(speech):
                     match heard:
                         case Partial():
@@ -360,11 +374,13 @@ class Session:
                                 heard.why,
                                 speculated=heard.speculated,
                                 at_s=heard.utterance.speech_end_s,
+                                number=self._number_of_speech(),
                             )
+                            self._coming = 0
                         case Accepted():
                             accepted = heard
-        except HeadsideError as error:
-            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - the utterance must end
+            self.fail(_as_ours(error))
             if number:
                 self._end(number, "dropped", "failed")
             return
@@ -375,7 +391,7 @@ class Session:
         if self._wake_phrase is None:
             self.out.send(
                 "partial",
-                utterance=self._n_utterances + 1,
+                utterance=self._number_of_speech(),
                 stable=heard.stable[:2000],
                 tail=heard.tail[:2000],
             )
@@ -393,8 +409,12 @@ class Session:
                 self._end(number, "dropped", "no_wake_phrase")
                 return
             heard = admitted
-        if utterance.start_s < self._playing_until_s and self._is_echo(
-            heard.transcript.text
+        is_played = utterance.start_s < self._playing_until_s
+        # Who holds the button means to speak, even the character's own words.
+        if (
+            is_played
+            and self.capture.is_open_mic
+            and self._is_echo(heard.transcript.text)
         ):
             self._end(number, "dropped", "echo")
             return
@@ -403,8 +423,14 @@ class Session:
     def _answer(self, number: int, transcript: Transcript, start_s: float) -> None:
         answering = Answering(number)
         with self._lock:
-            self._answering = answering
+            n_cancels, why = self._cancels
+            if n_cancels == self._n_cancels:
+                self._answering = answering
             self._numbers.clear()
+        if self._answering is None:
+            # While its words were looked for.
+            self._end(number, "cancelled", why)
+            return
         said = ""
         turn: Turn | None = None
         began_s = time.perf_counter()
@@ -417,12 +443,12 @@ class Session:
                         self._send_intent(number, event, transcript)
                     case Reply():
                         said = f"{said} {event.text}".strip()
-                        self._said = (number, said)
+                        self._said = (number, said, self.runtime.conversation)
                         self._send_reply(number, event)
                     case Turn():
                         turn = event
-        except HeadsideError as error:
-            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - the utterance must end
+            self.fail(_as_ours(error))
         with self._lock:
             self._answering = None
         self._close(answering, turn, said, began_s)
@@ -441,6 +467,8 @@ class Session:
                 characters=len(said),
                 cut_at=min(heard, len(said)) if was_cut else None,
             )
+        if said and self._wake_phrase is not None:
+            self._wake_phrase.awake(self.capture.time_s + self._wake_phrase.awake_s)
         for timing in turn.timings if turn else ():
             self._services.metrics.stage_seconds.labels(stage=timing.stage).observe(
                 timing.seconds
@@ -460,20 +488,22 @@ class Session:
             self.out.send(
                 "turn",
                 utterance=number,
-                timings=[
-                    {
-                        "stage": timing.stage,
-                        "start_ms": round(timing.start_s * 1000, 2),
-                        "ms": round(timing.seconds * 1000, 2),
-                    }
-                    for timing in turn.timings
-                ],
+                timings=timing_fields(turn.timings),
             )
 
-    def _accept(self, why: str, *, speculated: bool, at_s: float) -> int:
+    def _number(self) -> int:
         with self._lock:
             self._n_utterances += 1
-            number = self._n_utterances
+            return self._n_utterances
+
+    def _number_of_speech(self) -> int:
+        self._coming = self._coming or self._number()
+        return self._coming
+
+    def _accept(
+        self, why: str, *, speculated: bool, at_s: float, number: int = 0
+    ) -> int:
+        number = number or self._number()
         self._services.metrics.accepted.labels(
             why=why, speculated=str(speculated).lower()
         ).inc()
@@ -494,18 +524,7 @@ class Session:
         self.out.send(
             "transcript",
             utterance=number,
-            text=transcript.text[:4000],
-            language=transcript.language,
-            confidence=round(min(1.0, transcript.confidence), 4),
-            words=[
-                {
-                    "text": word.text[:200],
-                    "start": round(word.start_s, 3),
-                    "end": round(word.end_s, 3),
-                    "confidence": round(min(1.0, word.confidence), 3),
-                }
-                for word in transcript.words[:500]
-            ],
+            **transcript_fields(transcript),
         )
 
     def _send_intent(self, number: int, intent: Intent, heard: Transcript) -> None:
@@ -532,18 +551,12 @@ class Session:
         self, number: int, own: int, intent: Intent, heard: Transcript | None
     ) -> None:
         self._services.metrics.intents.labels(tier=intent.tier).inc()
-        span_s = _span_s(intent.span, heard) if heard else None
         self.out.send(
             "intent",
             utterance=number,
             intent=own,
-            name=intent.name,
-            slots=intent.values,
-            confidence=round(intent.confidence, 4),
-            tier=intent.tier,
-            span=list(intent.span),
             scene_rev=self.runtime.scene.revision,
-            **({"span_s": span_s} if span_s else {}),
+            **intent_fields(intent, heard),
         )
 
     def _send_reply(self, number: int, reply: Reply) -> None:
@@ -563,18 +576,17 @@ class Session:
                 for number, intent in self._numbers
                 if any(intent is asked for asked in intents)
             }
+            done = {n for n, intent in numbers.items() if not intent.confirm}
             if self._wants_results:
                 self._lock.wait_for(
                     lambda: (
-                        numbers.keys() <= self._results.keys()
+                        done <= self._results.keys()
                         or self._answering is None
                         or self._answering.cancel.is_set()
                     ),
                     timeout=RESULT_WAIT_S,
                 )
             found = {n: self._results.pop(n, (True, "")) for n in numbers}
-            if len(self._results) > MAX_WAITING * MAX_UNCONFIRMED:
-                self._results.clear()  # of intents that nobody asks about any more
         return tuple(
             Outcome(intent=intent, ok=found[n][0], reason=found[n][1])
             for n, intent in numbers.items()
@@ -585,7 +597,7 @@ class Session:
             "scene.ack",
             rev=self.runtime.scene.revision,
             lexicon=self.runtime.lexicon.version,
-            errors=[],
+            errors=self._scene_errors,
         )
 
     def _address(self, name: str) -> None:
@@ -595,7 +607,7 @@ class Session:
         if character:
             self.runtime.address(character)
         number = self._accept("typed", speculated=False, at_s=self.capture.time_s)
-        self._said = (number, text)
+        self._said = (number, text, self.runtime.conversation)
         self._send_reply(number, Reply(text=text))
         self.runtime.conversation.remember(
             Exchange(player="...", intents=(), reply=text)
@@ -626,8 +638,15 @@ class Session:
             self._emit(number, own, replace(intent, confirm=""), None)
 
     def _note_cut(self, utterance: int, characters: int) -> None:
-        if utterance == self._said[0] and characters < len(self._said[1]):
-            self.runtime.conversation.cut(characters)
+        number, said, conversation = self._said
+        latest = conversation.exchanges[-1:]
+        if (
+            utterance == number
+            and characters < len(said)
+            and latest
+            and latest[0].reply.startswith(said)
+        ):
+            conversation.cut(characters)
 
     def _is_echo(self, text: str) -> bool:
         """Returns whether the microphone heard the character's own voice."""
@@ -648,24 +667,15 @@ class Session:
         )
 
 
-def _is_whole(task: Task) -> bool:
-    return isinstance(task, Typed) or (isinstance(task, Speech) and task.is_over)
+def _as_ours(error: Exception) -> HeadsideError:
+    if isinstance(error, HeadsideError):
+        return error
+    return HeadsideError(
+        "internal",
+        f"A mistake of ours: {type(error).__name__}.",
+        "Please report it, with what led to it.",
+    )
 
 
 def _wake_phrase(pack: Pack) -> WakePhrase | None:
     return WakePhrase(pack.listening.wake) if pack.listening.wake else None
-
-
-def _span_s(span: tuple[int, int], heard: Transcript) -> list[float] | None:
-    """Returns when some characters of a transcript were said."""
-    at, found = 0, []
-    for word in heard.words:
-        start = heard.text.find(word.text, at)
-        if start < 0:
-            continue
-        at = start + len(word.text)
-        if start < span[1] and at > span[0]:
-            found.append(word)
-    if not found:
-        return None
-    return [round(found[0].start_s, 3), round(found[-1].end_s, 3)]
