@@ -121,6 +121,7 @@ class Llama:
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix."""
+        self._usage = Usage()
         prompt, keeps = self._tokens(request.prompt)
         sampling = request.sampling
         if len(prompt) + sampling.max_tokens > self._n_ctx:

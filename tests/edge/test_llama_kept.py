@@ -164,7 +164,7 @@ def test_two_conversations_on_one_model_are_what_each_would_be_alone(
 @pytest.mark.parametrize("load", [REAL], indirect=True)
 def test_a_conversation_goes_on_where_it_was_left_for_another(load: Load) -> None:
     model = load()
-    told = ("Hello.", "Ahoy.", "Who are you?", "I live here, by the sea.") * 3
+    told: tuple[str, ...] = ("Hello.", "Ahoy.", "Who are you?", "By the sea.") * 3
     first = answer(model, request("What do you see?", told=told))
     n_read = model.usage.n_prompt
     answer(model, request("What do you see?", persona=TOM, told=told))
