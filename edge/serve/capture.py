@@ -12,11 +12,18 @@ import numpy as np
 
 from edge.audio import SAMPLE_RATE_HZ, Samples
 from edge.serve.wire import WireError
-from edge.vad import FRAME_SAMPLES, Segmenter, SpeechDetector, SpeechEvent
+from edge.vad import (
+    FRAME_SAMPLES,
+    Segmenter,
+    SegmenterConfig,
+    SpeechDetector,
+    SpeechEvent,
+)
 
 PLAYED_TAIL_S = 0.25
 """A room goes on sounding after the character's last word."""
-MAX_SAMPLES = 24 * 3600 * SAMPLE_RATE_HZ
+MAX_SAMPLES = 30 * 24 * 3600 * SAMPLE_RATE_HZ
+"""No stream is longer than a month."""
 
 
 class Capture:
@@ -42,7 +49,7 @@ class Capture:
         self._is_open_mic = is_open_mic
         self._barge_in = barge_in
         self._is_paused = False
-        self._is_playing = False
+        self._playing: int | None = None
         self._reopens_s = 0.0
         self._rest = np.zeros(0, np.float32)
         self.n_samples = 0
@@ -83,7 +90,7 @@ class Capture:
         """Returns what was said before a gap in the stream.
 
         Raises:
-            WireError: ``audio_at``: the gap goes backwards, or far beyond a day.
+            WireError: ``audio_at``: the gap goes backwards, or beyond a month.
         """
         if not self.n_samples <= sample <= MAX_SAMPLES:
             raise WireError(
@@ -106,18 +113,35 @@ class Capture:
     def pause(self, *, is_paused: bool) -> None:
         """The headset is off, or on again; what was being said is forgotten."""
         self._is_paused = is_paused
-        self._segmenter.flush()
+        self._rest = np.zeros(0, np.float32)
+        self._segmenter.skip_to(self.time_s)
         self._detector.reset()
 
-    def played(self, *, ended: bool) -> None:
-        """The character's voice sounds, or has ended."""
-        self._is_playing = not ended
+    def played(self, utterance: int, *, ended: bool) -> None:
+        """The character's voice sounds, answering an utterance, or has ended."""
+        if not ended:
+            self._playing = utterance
+        elif self._playing is None or utterance >= self._playing:
+            self._playing = None
         self._reopens_s = self.time_s + PLAYED_TAIL_S
+
+    def become(
+        self, config: SegmenterConfig, *, is_open_mic: bool, barge_in: bool
+    ) -> None:
+        """Listens in another way from now on."""
+        self._segmenter.config = config
+        self._is_open_mic = is_open_mic
+        self._barge_in = barge_in
+
+    @property
+    def is_open_mic(self) -> bool:
+        """Whether speech is taken without the button."""
+        return self._is_open_mic
 
     @property
     def is_gated(self) -> bool:
         """Whether the character's voice keeps an open microphone closed."""
-        sounding = self._is_playing or self.time_s < self._reopens_s
+        sounding = self._playing is not None or self.time_s < self._reopens_s
         return sounding and not self._barge_in
 
     def _set_gate(self) -> None:

@@ -8,6 +8,7 @@ and nothing is taken from a client before it has proved that it knows the secret
 from __future__ import annotations
 
 import hmac
+import select
 import socket
 import threading
 import time
@@ -46,12 +47,21 @@ class LimitedSocket(socket.socket):
     def accept(self) -> tuple[socket.socket, Any]:
         """Returns the next connection for which there is room."""
         while True:
+            # Not inside accept: closing the socket would not end that.
+            if not self._waits_for():
+                continue
             connection, address = super().accept()
             self._open = [c for c in getattr(self, "_open", []) if c.fileno() != -1]
             if len(self._open) < self.max_open:
                 self._open.append(connection)
                 return connection, address
             connection.close()
+
+    def _waits_for(self) -> bool:
+        try:
+            return bool(select.select([self], [], [], 0.2)[0])
+        except ValueError as error:
+            raise OSError("The socket was closed.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +77,24 @@ class Door:
 
     Args:
         secret: Shared with the game.
-        port: The server's.
+        address: The server's, and its port.
         origins: Of web pages that may connect, word for word.
         metrics: Counts those refused.
     """
 
     def __init__(
-        self, secret: bytes, port: int, origins: Iterable[str], metrics: Metrics
+        self,
+        secret: bytes,
+        address: tuple[str, int],
+        origins: Iterable[str],
+        metrics: Metrics,
     ) -> None:
+        host, port = address
         self._secret = secret
         self._port = port
         self._origins = frozenset(origins)
         self._hosts = frozenset(
-            f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")
+            f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", host)
         )
         self._metrics = metrics
         self._lock = threading.Lock()
@@ -145,8 +160,8 @@ class Door:
 
     def _metrics_response(self, request: Request) -> Response:
         wanted = f"Bearer {metrics_token(self._secret)}"
-        given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(wanted.encode(), given.encode()):
+        given = " ".join(request.headers.get_all("Authorization"))
+        if not hmac.compare_digest(wanted.encode(), given.encode(errors="replace")):
             return self._refused(HTTPStatus.UNAUTHORIZED, "metrics")
         return _response(HTTPStatus.OK, self._metrics.text())
 

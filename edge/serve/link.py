@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
 MAX_WAITING_BYTES = 1 << 20
+FAREWELL_S = 2.0
+"""So long a client has to read what still waits when its connection ends."""
 
 
 class Link:
@@ -64,12 +67,20 @@ class Link:
         with suppress(OSError):
             self._connection.socket.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        """Ends the connection once all that waits is written."""
+    def close(self, until_s: float | None = None) -> None:
+        """Ends the connection once all that waits is written, or is not in time.
+
+        Args:
+            until_s: Of ``time.monotonic``.
+        """
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join(timeout=2)
+        now_s = time.monotonic()
+        left_s = FAREWELL_S if until_s is None else max(0.0, until_s - now_s)
+        self._thread.join(timeout=left_s)
+        if self._thread.is_alive():
+            self.cut()
 
     def _write(self) -> None:
         while True:

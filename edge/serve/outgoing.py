@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from edge.serve.link import Link
+from edge.serve.link import MAX_WAITING_BYTES, Link
 from edge.serve.wire import server_side
 
-MAX_LOG_BYTES = 1 << 20
+MAX_LOG_BYTES = MAX_WAITING_BYTES // 2
+"""All of it may wait for one connection."""
 
 
 class Outgoing:
@@ -51,27 +52,39 @@ class Outgoing:
                 self._n_bytes -= len(dropped)
             if self._link is not None:
                 self._link.send(text)
-        self._observed(text)
+            self._observed(text)  # in here, so that observers see the same order
 
-    def can_repeat(self, seen: int) -> bool:
-        """Returns whether every event after number ``seen`` is still known."""
-        with self._lock:
-            first = self._log[0][0] if self._log else self._last_id + 1
-            return first - 1 <= seen <= self._last_id
-
-    def attach(self, link: Link, *, greeting: str, seen: int) -> Link | None:
+    def attach(self, link: Link, *, greeting: str, seen: int) -> bool:
         """Greets a connection, repeats what it missed, and goes on there.
 
+        The connection that it takes the place of is cut.
+
         Returns:
-            The connection that it takes the place of.
+            False where not all events after number ``seen`` are known any more.
         """
         with self._lock:
+            first = self._log[0][0] if self._log else self._last_id + 1
+            if not first - 1 <= seen <= self._last_id:
+                return False
             before, self._link = self._link, link
+            if before is not None:
+                before.cut()
             link.send(greeting)
             for number, text in self._log:
                 if number > seen:
                     link.send(text)
-        return before
+            return True
+
+    def is_attached(self, link: Link) -> bool:
+        """Returns whether this is the session's connection."""
+        with self._lock:
+            return self._link is link
+
+    def cut(self) -> None:
+        """Ends the session's connection."""
+        with self._lock:
+            if self._link is not None:
+                self._link.cut()
 
     def detach(self, link: Link) -> bool:
         """Returns whether this was the session's connection, which it now lacks."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.sync.server import ServerConnection, serve
 
 from edge.pipeline import Runtime
 from edge.serve.door import GREETING_S, Door, Guest, LimitedSocket
-from edge.serve.link import Link
+from edge.serve.link import FAREWELL_S, Link
 from edge.serve.metrics import Metrics
 from edge.serve.outgoing import with_session
 from edge.serve.session import Services, Session
@@ -23,6 +25,7 @@ from edge.serve.wire import (
     MAX_GREETING_BYTES,
     MAX_TEXT_BYTES,
     VERSION,
+    Message,
     WireError,
     client_side,
     server_side,
@@ -35,6 +38,9 @@ from models.pack_file import load_pack
 
 MAX_SESSIONS = 16
 MAX_OBSERVERS = 4
+MIN_SECRET_BYTES = 16
+BYE_S = 5.0
+"""How long a client waits at most for the turn that its goodbye cut short."""
 MAX_REFUSED_FRAMES = 100
 """Of one connection; then it is cut off."""
 
@@ -65,22 +71,32 @@ class Service:
         options: Where to listen.
 
     Raises:
-        ServeError: ``serve_host`` or ``serve_port``.
+        ServeError: ``serve_host``, ``serve_port`` or ``serve_secret``.
     """
 
     def __init__(
         self, runtime: Runtime, pack_name: str, secret: bytes, options: ServeOptions
     ) -> None:
+        if len(secret) < MIN_SECRET_BYTES:
+            raise ServeError(
+                "serve_secret",
+                f"The secret holds {len(secret)} bytes, which can be guessed.",
+                "Remove its file, and a good one is made.",
+            )
         self._runtime = runtime
         self._pack_name = pack_name
         self._metrics = Metrics()
-        self._trace = Trace(options.trace)
         self._lock = threading.Lock()
+        self._pack_lock = threading.Lock()
+        self._links: set[Link] = set()
         self._observers: list[Link] = []
         self._worker = Worker(self._forget)
         self._socket = _listening(options.host, options.port)
+        self._trace = Trace(options.trace)
         self.port: int = self._socket.getsockname()[1]
-        self._door = Door(secret, self.port, options.origins, self._metrics)
+        self._door = Door(
+            secret, (options.host, self.port), options.origins, self._metrics
+        )
         self._services = Services(
             metrics=self._metrics,
             trace=self._trace,
@@ -106,10 +122,15 @@ class Service:
 
     def close(self) -> None:
         """Ends every session and connection."""
+        self._worker.close()
         for session in self._worker.sessions:
             session.out.send("bye", why="shutdown")
+        until_s = time.monotonic() + FAREWELL_S
+        with self._lock:
+            links = tuple(self._links)
+        for link in links:
+            link.close(until_s)
         self._server.shutdown()
-        self._worker.close()
         self._trace.close()
 
     # One thread each ------------------------------------------------------------------
@@ -120,6 +141,8 @@ class Service:
             return
         connection.protocol.max_message_size = MAX_TEXT_BYTES
         link = Link(connection, self._metrics.slow_clients.inc)
+        with self._lock:
+            self._links.add(link)
         try:
             if guest.role == "observer":
                 self._observed(connection, link, guest)
@@ -127,13 +150,19 @@ class Service:
                 self._played(connection, link, guest)
         finally:
             link.close()
+            with self._lock:
+                self._links.discard(link)
 
     def _observed(self, connection: ServerConnection, link: Link, guest: Guest) -> None:
+        greeting = self._ready(self._runtime, guest, session=None, resumed=False)
         with self._lock:
-            if len(self._observers) >= MAX_OBSERVERS:
-                return
-            self._observers.append(link)
-        link.send(self._ready(self._runtime, guest, session="", resumed=False))
+            is_full = len(self._observers) >= MAX_OBSERVERS
+            if not is_full:
+                link.send(greeting)
+                self._observers.append(link)
+        if is_full:
+            self._turn_away(connection, "observers")
+            return
         try:
             for _ in connection:
                 break  # they read, and say nothing
@@ -144,8 +173,9 @@ class Service:
                 self._observers.remove(link)
 
     def _played(self, connection: ServerConnection, link: Link, guest: Guest) -> None:
-        session = self._session(link, guest)
+        session = self._taken_up(link, guest) or self._begun(link, guest)
         if session is None:
+            self._turn_away(connection, "sessions")
             return
         try:
             self._read(connection, link, session)
@@ -153,33 +183,39 @@ class Service:
             pass
         finally:
             if session.out.detach(link):
-                self._worker.left(session, is_there=False)
+                self._worker.left(session)
 
-    def _session(self, link: Link, guest: Guest) -> Session | None:
-        wanted = guest.hello.get("resume", "")
-        seen = guest.hello.get("seen", 0)
-        for session in self._worker.sessions:
-            if wanted and session.name == wanted and session.out.can_repeat(seen):
-                self._worker.left(session, is_there=True)
-                before = session.out.attach(
-                    link,
-                    greeting=self._ready(
-                        session.runtime, guest, session=session, resumed=True
-                    ),
-                    seen=seen,
-                )
-                if before is not None:
-                    before.cut()
-                return session
-        if len(self._worker.sessions) >= MAX_SESSIONS:
-            self._metrics.refused.labels(why="sessions").inc()
+    def _turn_away(self, connection: ServerConnection, why: str) -> None:
+        self._metrics.refused.labels(why=why).inc()
+        connection.close(CloseCode.TRY_AGAIN_LATER, f"too many {why}")
+
+    def _taken_up(self, link: Link, guest: Guest) -> Session | None:
+        """Returns the session that a client goes on with, if it is known."""
+        session = self._worker.take_up(guest.hello.get("resume", ""))
+        if session is None:
             return None
-        session = Session(
-            self._runtime.join(),
-            self._services,
-            wants_results=guest.hello.get("results", False),
-        )
-        self._worker.add(session)
+        with session.reading:
+            greeting = self._ready(
+                session.runtime, guest, session=session, resumed=True
+            )
+            if session.out.attach(
+                link, greeting=greeting, seen=guest.hello.get("seen", 0)
+            ):
+                return session
+        self._worker.remove(session)
+        session.out.cut()
+        return None
+
+    def _begun(self, link: Link, guest: Guest) -> Session | None:
+        """Returns a new session; None where there are too many."""
+        with self._pack_lock:
+            session = Session(
+                self._runtime.join(),
+                self._services,
+                wants_results=guest.hello.get("results", False),
+            )
+            if not self._worker.add(session, MAX_SESSIONS):
+                return None
         self._metrics.sessions.inc()
         session.out.attach(
             link,
@@ -193,36 +229,37 @@ class Service:
     def _read(self, connection: ServerConnection, link: Link, session: Session) -> None:
         n_refused = 0
         for frame in connection:
-            number = 0
-            try:
-                if isinstance(frame, bytes):
-                    _check_audio(frame)
-                    session.hear(frame)
-                    continue
-                message = client_side().read(frame)
-                number = message.get("id", 0)
-                if message["type"] in HANDSHAKE:
-                    raise WireError("frame_type", "The greeting is over.")
-                if message["type"] == "bye":
-                    self._end(session, link)
+            # A connection that was replaced may still hold frames.
+            with session.reading:
+                if not session.out.is_attached(link):
                     return
-                session.receive(message)
-            except HeadsideError as error:
-                n_refused += 1
-                is_fatal = n_refused >= MAX_REFUSED_FRAMES
-                session.fail(error, number, fatal=is_fatal)
-                if is_fatal:
-                    return
-
-    def _end(self, session: Session, link: Link) -> None:
-        session.cancel("bye")
+                message: Message = {}
+                try:
+                    if isinstance(frame, bytes):
+                        _check_audio(frame)
+                        session.hear(frame)
+                        continue
+                    message = client_side().read(frame)
+                    if message["type"] in HANDSHAKE:
+                        raise WireError("frame_type", "The greeting is over.")
+                    if message["type"] == "bye":
+                        break
+                    session.receive(message)
+                except HeadsideError as error:
+                    n_refused += 1
+                    is_fatal = n_refused >= MAX_REFUSED_FRAMES
+                    session.fail(error, message.get("id", 0), fatal=is_fatal)
+                    if is_fatal:
+                        return
+        else:
+            return
+        session.end().wait(timeout=BYE_S)
         session.out.send("bye", why="client")
         session.out.detach(link)
-        self._forget(session)
+        self._worker.remove(session)
 
     def _forget(self, session: Session) -> None:
-        session.cancel("bye")
-        self._worker.remove(session)
+        session.end()
         self._metrics.sessions.dec()
 
     def _observe(self, text: str, session: str) -> None:
@@ -236,28 +273,31 @@ class Service:
     def _reload(self) -> None:
         """Reads the pack anew; on the inference thread, so between two turns."""
         pack = load_pack(self._pack_name)
-        self._runtime.set_pack(pack)
-        for session in self._worker.sessions:
-            session.set_pack(pack)
+        with self._pack_lock:
+            self._runtime.set_pack(pack)
+            for session in self._worker.sessions:
+                try:
+                    session.set_pack(pack)
+                except HeadsideError as error:
+                    session.fail(error)  # its own scene makes too many words
 
     def _ready(
         self,
         runtime: Runtime,
         guest: Guest,
         *,
-        session: Session | str,
+        session: Session | None,
         resumed: bool,
     ) -> str:
-        known = session if isinstance(session, Session) else None
         return server_side().write(
             {
                 "type": "ready",
                 "version": VERSION,
-                "session": known.name if known else "",
+                "session": session.name if session else "",
                 "role": guest.role,
                 "resumed": resumed,
-                "seen": known.seen if known else 0,
-                "audio_at": known.capture.n_samples if known else 0,
+                "seen": session.seen if session else 0,
+                "audio_at": session.capture.n_samples if session else 0,
                 "pack": runtime.pack.name,
                 "characters": [who.name for who in runtime.pack.characters],
                 "character": runtime.conversation.character.name,

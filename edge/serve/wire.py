@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,10 @@ def _schema() -> dict[str, Any]:
 
 def _parse(text: str | bytes) -> Message:
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_refuse, parse_float=_number)
+        if b"\\u" in text if isinstance(text, bytes) else "\\u" in text:
+            # Half of a surrogate pair is JSON, and is no text.
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise WireError(
             "frame_json", "The text frame is not JSON.", "Send one object a frame."
@@ -127,6 +131,14 @@ def _parse(text: str | bytes) -> Message:
 
 def _refuse(name: str) -> float:
     raise ValueError(name)
+
+
+def _number(text: str) -> float:
+    """Returns a finite number; whole where it is, as 3.0 counts for 3 in JSON."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _is_shallow(value: object, n_levels: int) -> bool:
