@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import Template
 
+from edge import child
+from edge.kept import KeptFiles
+from edge.llm import chat_format
 from edge.llm.chat_format import (
     CHATML,
     MAX_TEMPLATE_BYTES,
     ChatFormat,
+    Piece,
     parse_chat_format,
 )
 from edge.llm.model import LlmError, Message, Role
@@ -188,3 +194,151 @@ def test_a_template_that_cannot_be_used_is_an_error(template: str, reason: str) 
     assert caught.value.code == "chat_template"
     assert caught.value.message.startswith("The model's chat template cannot be used.")
     assert reason in caught.value.message
+
+
+def spoken(role: Role, *texts: str, keep: str = "") -> list[Message]:
+    """Returns messages, of which those in ``keep`` are to be kept."""
+    return [Message(role=role, text=text, keep=text in keep.split()) for text in texts]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_system_messages_that_follow_on_each_other_are_one(name: str) -> None:
+    several = [*spoken(Role.SYSTEM, "one", "two", "three"), *spoken(Role.USER, "hi")]
+    joined = [*spoken(Role.SYSTEM, "one\ntwo\nthree"), *spoken(Role.USER, "hi")]
+
+    def whole(messages: list[Message]) -> str:
+        return "".join(piece.text for piece in parsed(name).pieces(tuple(messages)))
+
+    assert whole(several) == whole(joined)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_mark_to_keep_stands_where_its_message_ends(name: str) -> None:
+    messages = [
+        *spoken(Role.SYSTEM, "actions", "persona", keep="actions persona"),
+        *spoken(Role.USER, "hi"),
+        *spoken(Role.ASSISTANT, "ahoy", keep="ahoy"),
+        *spoken(Role.USER, "bye"),
+    ]
+
+    pieces = parsed(name).pieces(tuple(messages))
+
+    ends = [
+        "".join(piece.text for piece in pieces[: n + 1])
+        for n, piece in enumerate(pieces)
+        if piece.keep
+    ]
+    assert len(ends) == 3
+    for end, last in zip(ends, ("actions", "persona", "ahoy"), strict=True):
+        _, found, rest = end.rpartition(last)
+        assert found
+        assert not {"hi", "bye"} & set(rest.split())
+    assert not any(piece.keep for piece in pieces if not piece.text)
+
+
+def test_a_mark_to_keep_lies_between_the_message_and_the_next() -> None:
+    messages = [
+        *spoken(Role.SYSTEM, "actions", "persona", keep="actions persona"),
+        *spoken(Role.USER, "hi"),
+    ]
+
+    assert CHATML.pieces(tuple(messages)) == [
+        Piece(text="<|im_start|>system\n", is_markup=True),
+        Piece(text="actions", is_markup=False),
+        Piece(text="\n", is_markup=False, keep=True),
+        Piece(text="persona", is_markup=False),
+        Piece(text="<|im_end|>\n<|im_start|>user\n", is_markup=True, keep=True),
+        Piece(text="hi", is_markup=False),
+        Piece(text="<|im_end|>\n<|im_start|>assistant\n", is_markup=True),
+    ]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_what_is_kept_is_how_every_such_prompt_begins(name: str) -> None:
+    opening = [
+        *spoken(Role.SYSTEM, "actions", "persona", keep="actions persona"),
+        *spoken(Role.USER, "hi"),
+        *spoken(Role.ASSISTANT, "ahoy", keep="ahoy"),
+    ]
+
+    def pieces(*words: str) -> list[Piece]:
+        return parsed(name).pieces((*opening, *spoken(Role.USER, *words)))
+
+    alone = pieces()
+    assert alone[-1].keep
+    for words in ("go", "stop it"):
+        assert pieces(words)[: len(alone)] == alone
+
+
+class Renders:
+    """Counts how often a template is rendered in a process of its own."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def __call__(
+        self, module: str, payload: dict[str, Any], limits: child.ChildLimits
+    ) -> dict[str, Any]:
+        self.n += 1
+        return child.run_child(module, payload, limits)
+
+
+@pytest.fixture
+def renders(monkeypatch: pytest.MonkeyPatch) -> Renders:
+    renders = Renders()
+    monkeypatch.setattr(chat_format, "run_child", renders)
+    return renders
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_format_that_is_kept_is_not_rendered_again(
+    tmp_path: Path, renders: Renders, name: str
+) -> None:
+    template = TEMPLATES[name]
+    expected = parse_chat_format(template, bos=BOS, eos=EOS)
+
+    for _ in range(2):
+        kept = KeptFiles(tmp_path / "kept")
+        assert parse_chat_format(template, bos=BOS, eos=EOS, kept=kept) == expected
+
+    assert renders.n == 2
+
+
+def test_a_format_that_was_altered_is_rendered_again(
+    tmp_path: Path, renders: Renders
+) -> None:
+    kept = KeptFiles(tmp_path / "kept")
+    expected = parse_chat_format(TEMPLATES["header"], bos=BOS, eos=EOS, kept=kept)
+    (path,) = kept.folder.glob("*.kept")
+    path.write_bytes(path.read_bytes().replace(b"<|eot|>", b"<|lot|>"))
+
+    again = parse_chat_format(TEMPLATES["header"], bos=BOS, eos=EOS, kept=kept)
+
+    assert again == expected
+    assert renders.n == 2
+
+
+def test_another_template_or_another_token_is_another_format(
+    tmp_path: Path, renders: Renders
+) -> None:
+    kept = KeptFiles(tmp_path / "kept")
+    template = TEMPLATES["system in the first turn"]
+
+    for bos, eos in (("<s>", "</s>"), ("", "</s>"), ("<s>", "<end>")):
+        found = parse_chat_format(template, bos=bos, eos=eos, kept=kept)
+        assert found.start.startswith(bos)
+        assert eos in found.after_assistant
+    assert parse_chat_format(TEMPLATES["chatml"], bos=BOS, eos=EOS, kept=kept) == CHATML
+
+    assert renders.n == 4
+
+
+def test_a_template_that_was_refused_is_refused_again(
+    tmp_path: Path, renders: Renders
+) -> None:
+    kept = KeptFiles(tmp_path / "kept")
+    for _ in range(2):
+        with pytest.raises(LlmError):
+            parse_chat_format("{% for", bos=BOS, eos=EOS, kept=kept)
+
+    assert renders.n == 2

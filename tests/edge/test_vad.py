@@ -40,6 +40,9 @@ class FlagDetector:
     def reset(self) -> None:
         self._n_seen = 0
 
+    def fresh(self) -> FlagDetector:
+        return FlagDetector(self._flags)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
