@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from typing import Any, cast
 from faster_whisper import WhisperModel
 from llama_cpp import Llama
 
+from benchmarks.measure import load_now, p95, recordings
 from edge.build import RuntimeOptions, build_runtime, open_sound
 from edge.dialogue import Conversation, Reply
 from edge.intent import Intent, Tier
@@ -44,20 +43,6 @@ from edge.vad import Utterance
 from models.pack_file import load_pack
 from models.store import Store
 
-SHARED_CLIPS = Path(__file__).parents[2] / "shared/data/speech_to_intent/audio"
-CLIP_NAMES: tuple[str, ...] = (
-    "01a50d1b-ed05-4708-b076-5387ea170058",
-    "0334e17c-b72f-4e1a-ba76-0bb6c110ef94",
-    "05ae073e-842f-4492-9fdc-e8a5bba5ace0",
-    "05c641eb-5164-40f6-91ff-b742d1987e0b",
-    "07c2c646-98f0-47a2-a53d-2cfffd7a8124",
-    "089f79a8-6e8f-4a0f-8ef9-32008dc2dad2",
-    "0a40c7aa-7adf-4687-a54f-1506c1d7b8ef",
-    "0c6a26aa-bc20-4c64-960a-9162b5f81925",
-    "0075d273-51bb-47cb-b323-4437bd0de029",
-)
-RECORDINGS = "speech-pocketsphinx"
-BUSY_LOAD = 0.5
 N_CONTEXT = 2048
 
 
@@ -140,11 +125,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="turns per recording")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > BUSY_LOAD:
-        print(f"warning: the load is {load:.2f}; close what is busy", file=sys.stderr)
+    load = load_now()
     report = measure(threads=options.threads, repeats=options.repeats)
-    report |= {"threads": options.threads, "load": round(load, 2)}
+    report |= {"threads": options.threads, "load": load}
     print(json.dumps(report, indent=None if options.json else 2))
 
 
@@ -202,7 +185,7 @@ def _report(
         "headside_first_intent_ms": round(grammar, 1),
         "headside_llm_first_intent_ms": round(llm, 1),
         "p95": {
-            f"{chain}_first_intent_ms": round(_p95(all_of(chain, intent)), 1)
+            f"{chain}_first_intent_ms": round(p95(all_of(chain, intent)), 1)
             for chain in waits
         },
         "first_word_ms": {
@@ -225,14 +208,7 @@ def _clips(store: Store) -> Iterator[Clip]:
     """Yields the recordings, each cut to its one utterance."""
     options = RuntimeOptions(asr="echo", llm="echo")
     listener = build_runtime(load_pack("explorer"), store, options)
-    found = {"goforward": ("explorer", store.path(RECORDINGS) / "goforward.raw")}
-    if SHARED_CLIPS.is_dir():
-        found |= {
-            name: ("barista", SHARED_CLIPS / f"{name}.flac") for name in CLIP_NAMES
-        }
-    else:
-        print(f"{SHARED_CLIPS} is absent: goforward alone", file=sys.stderr)
-    for name, (pack, path) in found.items():
+    for name, (pack, path) in recordings(store).items():
         (utterance,) = listener.listen(open_sound(path))
         yield Clip(name=name, pack=pack, utterance=utterance)
 
@@ -282,10 +258,6 @@ def _compact(chunks: Iterable[Any]) -> Iterator[str]:
             elif character == '"':
                 in_string = not in_string
         yield kept
-
-
-def _p95(values: Sequence[float]) -> float:
-    return sorted(values)[min(len(values) - 1, round(0.95 * (len(values) - 1)))]
 
 
 if __name__ == "__main__":

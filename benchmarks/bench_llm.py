@@ -1,0 +1,307 @@
+"""What the language model's loop costs, and what it saves.
+
+- `decode_ratio`: tokens a second of our loop without a constraint, against a bare loop
+  of `llama_decode` over the same tokens at the same positions.
+- `forwards_ratio`: passes through the model for the intents part of an answer, with the
+  tokens that the constraint forces decoded together, against one pass a token; the same
+  answers.
+- `mask_share`: time that the constraint takes, masks included, as a fraction of the
+  whole turn.
+- `restore_speedup`: reading a prompt's beginning, against restoring it from disk.
+- `ready_s`, `peak_pss_mb`: of `headside serve`, from the start of the process until it
+  listens, and the most memory it has while ten turns are spoken to it; the files are in
+  the page cache and what is kept between runs is there.
+
+    python benchmarks/bench_llm.py --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+from unittest.mock import patch
+
+import llama_cpp
+import numpy as np
+import psutil
+
+from benchmarks.measure import load_now, recordings, spread
+from edge.audio import SAMPLE_RATE_HZ
+from edge.backends import llama as backend
+from edge.backends.llama import Llama
+from edge.build import open_sound
+from edge.clients.client import Client
+from edge.dialogue import Conversation
+from edge.kept import KeptFiles
+from edge.lexicon import build_lexicon, default_scene
+from edge.llm.model import Generation, Message, Prompt, Role, Sampling
+from edge.llm.output import REPLY_OPENS, build_choices
+from models.pack_file import load_pack
+from models.store import Store
+
+PACK = "explorer"
+WORDS = (
+    "it is getting cold and I can hardly see the path",
+    "could we have some music while we walk",
+    "I would love to look at the sea from up there",
+    "bring me something to sit on",
+    "who lives in that old tower",
+)
+STORY = "Tell me a long story about the sea."
+N_DECODED = 64
+
+
+def main() -> None:
+    """Measures, and prints one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one line")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    load = load_now()
+    report = measure(threads=options.threads, repeats=options.repeats)
+    report |= {"threads": options.threads, "load": load}
+    print(json.dumps(report, indent=None if options.json else 2))
+
+
+def measure(*, threads: int, repeats: int) -> dict[str, Any]:
+    """Returns the report."""
+    store = Store.default()
+    pack = load_pack(PACK)
+    (path,) = store.path(pack.models.llm).glob("*.gguf")
+    report = _serving(store, threads=threads, repeats=repeats)
+    model = Llama(path, threads=threads)
+    report |= _decoding(model, repeats)
+    report |= _constrained(model, repeats)
+    model.close()
+    report |= _restoring(path, threads, repeats)
+    return report
+
+
+def _decoding(model: Llama, repeats: int) -> dict[str, Any]:
+    prompt = Prompt(messages=(Message(role=Role.USER, text=STORY),))
+    sampling = Sampling(max_tokens=N_DECODED, repetition_penalty=1.0)
+    ours: list[float] = []
+    bare: list[float] = []
+    for n in range(repeats + 1):
+        pieces = model.generate(Generation(prompt=prompt, sampling=sampling), Event())
+        next(pieces)
+        n_first = model.usage.n_tokens
+        began = time.perf_counter()
+        for _ in pieces:
+            pass
+        ours_s = (time.perf_counter() - began) / (model.usage.n_tokens - n_first)
+        bare_s = _bare_token_s(model, model.usage.n_tokens - n_first)
+        if n > 0:
+            ours.append(ours_s)
+            bare.append(bare_s)
+    return {
+        "decode_ratio": round(
+            statistics.median(b / o for o, b in zip(ours, bare, strict=True)), 3
+        ),
+        "tokens_per_s": round(1 / statistics.median(ours), 1),
+        "bare_tokens_per_s": round(1 / statistics.median(bare), 1),
+    }
+
+
+def _bare_token_s(model: Llama, n_tokens: int) -> float:
+    """Returns the time of a token where the same ones are decoded and nothing else."""
+    held = model._prefix.tokens[-n_tokens:]  # noqa: SLF001 - the same tokens
+    memory = llama_cpp.llama_get_memory(model._context)  # noqa: SLF001
+    start = len(model._prefix.tokens) - len(held)  # noqa: SLF001
+    llama_cpp.llama_memory_seq_rm(memory, 0, start, -1)
+    began = time.perf_counter()
+    for token in held:
+        array = (llama_cpp.llama_token * 1)(token)
+        batch = llama_cpp.llama_batch_get_one(array, 1)
+        llama_cpp.llama_decode(model._context, batch)  # noqa: SLF001
+    return (time.perf_counter() - began) / len(held)
+
+
+def _constrained(model: Llama, repeats: int) -> dict[str, Any]:
+    pack = load_pack(PACK)
+    choices = build_choices(
+        build_lexicon(pack, default_scene(pack)).schema(), min_intents=1
+    )
+    conversation = Conversation(pack.character(None))
+    sampling = Sampling(penalise_after=REPLY_OPENS)
+    turn_s = constraint_s = 0.0
+    with_forcing = without = n_tokens = n_masks = 0
+    same = 0
+    for n in range(repeats + 1):
+        for words in WORDS:
+            request = Generation(
+                prompt=Prompt(
+                    messages=conversation.messages(
+                        words, schema=choices.told, n_turns=0
+                    ),
+                    schema=choices.schema,
+                ),
+                sampling=sampling,
+            )
+            began = time.perf_counter()
+            text, n_forwards = _answer(model, request)
+            if n == 0:
+                # Every token is asked for, forced or not.
+                with patch.object(backend._Answer, "forced", _none):  # noqa: SLF001
+                    again, n_single = _answer(model, request)
+                same += again == text
+                with_forcing += n_forwards
+                without += n_single
+                continue
+            turn_s += time.perf_counter() - began
+            constraint_s += model.usage.constraint_s
+            n_tokens += model.usage.n_tokens
+            n_masks += model.usage.n_masks
+    return {
+        "forwards_ratio": round(with_forcing / without, 3),
+        "same_output_share": same / len(WORDS),
+        "mask_share": round(constraint_s / turn_s, 4),
+        "masks_per_token": round(n_masks / n_tokens, 3),
+    }
+
+
+def _answer(model: Llama, request: Generation) -> tuple[str, int]:
+    """Returns an answer, and the passes that its intents part took."""
+    text, n_forwards = "", 0
+    for piece in model.generate(request, Event()):
+        text += piece
+        if REPLY_OPENS not in text:
+            n_forwards = model.usage.n_forwards + 1
+    return text, n_forwards
+
+
+def _none(answer: Any) -> list[int]:
+    answer._is_over = answer._matcher.is_stopped()  # noqa: SLF001
+    return []
+
+
+def _restoring(path: Path, threads: int, repeats: int) -> dict[str, Any]:
+    pack = load_pack(PACK)
+    choices = build_choices(build_lexicon(pack, default_scene(pack)).schema())
+    opening = Prompt(messages=Conversation(pack.character(None)).opening(choices.told))
+    report: dict[str, Any] = {}
+    for bits in (16, 8):
+        with tempfile.TemporaryDirectory() as folder:
+            kept = KeptFiles(Path(folder) / "kept")
+            read = [
+                _timed_prepare(path, threads, bits, None, opening)
+                for _ in range(max(1, repeats // 2))
+            ]
+            _timed_prepare(path, threads, bits, kept, opening)
+            restored = [
+                _timed_prepare(path, threads, bits, kept, opening)
+                for _ in range(repeats)
+            ]
+            n_bytes = sum(file.stat().st_size for file in kept.folder.iterdir())
+        speedup = statistics.median(read) / statistics.median(restored)
+        suffix = "" if bits == 16 else "_kv8"
+        report |= {
+            f"restore_speedup{suffix}": round(speedup, 1),
+            f"read_ms{suffix}": round(1000 * statistics.median(read), 1),
+            f"restore_ms{suffix}": round(1000 * statistics.median(restored), 1),
+            f"kept_mb{suffix}": round(n_bytes / 1e6, 1),
+        }
+    return report
+
+
+def _timed_prepare(
+    path: Path, threads: int, bits: int, kept: KeptFiles | None, opening: Prompt
+) -> float:
+    model = Llama(path, threads=threads, kv_bits=bits, kept=kept)
+    began = time.perf_counter()
+    model.prepare(opening)
+    seconds = time.perf_counter() - began
+    model.close()
+    return seconds
+
+
+def _serving(store: Store, *, threads: int, repeats: int) -> dict[str, Any]:
+    ready: list[float] = []
+    peak = 0.0
+    name, sound = next(
+        (name, path) for name, (pack, path) in recordings(store).items() if pack == PACK
+    )
+    samples = np.concatenate([chunk.samples for chunk in open_sound(sound)])
+    silence = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    for n in range(repeats + 1):
+
+        def speak(client: Client, *, is_last: bool = n == repeats) -> None:
+            for words in WORDS if is_last else ():
+                client.send("text", text=words)
+                _until_turn(client)
+            for _ in range(len(WORDS) if is_last else 0):
+                client.send_sound(np.concatenate([samples, silence]))
+                _until_turn(client)
+
+        ready_s, peak_mb = _serve_once(threads, speak)
+        if n > 0:  # the first fills the page cache, and keeps what is kept
+            ready.append(ready_s)
+        peak = max(peak, peak_mb)
+    return {
+        "ready_s": round(statistics.median(ready), 3),
+        "ready": spread(ready, 3),
+        "peak_pss_mb": round(peak, 1),
+        "spoken": name,
+    }
+
+
+def _serve_once(threads: int, speak: Callable[[Client], None]) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        secret_file = Path(folder) / "secret"
+        command = [
+            *(sys.executable, "-m", "edge.cli", "serve", PACK, "--port", "0"),
+            *("--json", "--secret-file", str(secret_file), "--threads", str(threads)),
+        ]
+        began = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None  # noqa: S101 - it is a pipe
+            watch = _MemoryWatch(server.pid)
+            told = json.loads(server.stdout.readline())
+            ready_s = time.perf_counter() - began
+            with Client(told["port"], secret_file.read_bytes()) as client:
+                speak(client)
+            peak_mb = watch.stop()
+            server.terminate()
+        return ready_s, peak_mb
+
+
+class _MemoryWatch:
+    """Watches the proportional set size of a process."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._peak = 0
+        self._over = Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """Returns the most there was, in megabytes."""
+        self._over.set()
+        self._thread.join()
+        return self._peak / 1e6
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            self._peak = max(self._peak, self._process.memory_full_info().pss)
+
+
+def _until_turn(client: Client) -> None:
+    for event in client.events(30):
+        if event["type"] in ("turn", "dropped", "cancelled"):
+            return
+
+
+if __name__ == "__main__":
+    main()
