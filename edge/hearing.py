@@ -22,7 +22,7 @@ from edge.asr import Recogniser, Transcript, with_words
 from edge.audio import SAMPLE_RATE_HZ
 from edge.grammar import Completeness
 from edge.normalise import words_of
-from edge.vad import Moment, SegmenterConfig, Speech, Utterance
+from edge.vad import FRAME_S, Moment, SegmenterConfig, Speech, Utterance
 
 SPECULATE_S = 0.064
 """Pause after which the words so far are recognised."""
@@ -150,7 +150,8 @@ class Ear:
     ) -> Why | None:
         """Returns why the utterance is over at this pause; None where it is not."""
         how = self.completeness(draft.text)
-        long_enough = silence_s >= self.endpointing.complete_s - 1e-6
+        # To the nearest frame, as the segmenter counts.
+        long_enough = silence_s > self.endpointing.complete_s - 0.51 * FRAME_S
         if how is Completeness.OPEN and long_enough:
             # There is time for a better look before the long pause is over.
             how = self.completeness(self._transcribed(rest).text)
