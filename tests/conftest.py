@@ -42,6 +42,7 @@ def _can_unshare() -> bool:
 
 # One probe for each package in apt.txt: whether what the tests need of it works.
 SYSTEM_PACKAGES: dict[str, Callable[[], bool]] = {
+    "chromium": lambda: shutil.which("chromium") is not None,
     "g++": lambda: shutil.which("g++") is not None,
     "libportaudio2": lambda: _can_load("libportaudio.so.2"),
     "util-linux": _can_unshare,
