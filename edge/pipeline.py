@@ -22,7 +22,7 @@ from edge.dialogue import (
     sentences,
 )
 from edge.grammar import Completeness, claimed, completeness, match
-from edge.hearing import Ear, Endpointing
+from edge.hearing import Accepted, Ear, Endpointing, WakePhrase
 from edge.intent import Intent, Tier, fill_line, read_intent
 from edge.lexicon import Lexicon, build_lexicon
 from edge.llm.model import Generation, LanguageModel, Prompt, Sampling
@@ -38,7 +38,14 @@ from edge.llm.output import (
 )
 from edge.normalise import words_of
 from edge.scene import Scene, relevant_objects
-from edge.vad import SpeechDetector, Utterance, utterances
+from edge.vad import (
+    Segmenter,
+    Speech,
+    SpeechDetector,
+    Utterance,
+    speech_events,
+    utterances,
+)
 from models.pack import Pack
 
 MAX_SENTENCES = 2
@@ -193,6 +200,21 @@ class Runtime:
     def listen(self, chunks: Iterable[AudioChunk]) -> Iterator[Utterance]:
         """Yields what is said in a stream of sound."""
         return utterances(chunks, self.detector, self.endpointing.segmenter())
+
+    def follow(self, chunks: Iterable[AudioChunk]) -> Iterator[Accepted]:
+        """Yields each utterance of a live stream, as soon as it can be accepted.
+
+        Where the pack has wake phrases, only what they let in.
+        """
+        ear, wake = self.ear(), WakePhrase(self.pack.listening.wake)
+        segmenter = Segmenter(self.endpointing.segmenter())
+        for event in speech_events(chunks, self.detector, segmenter):
+            for heard in ear.take(event) if isinstance(event, Speech) else ():
+                if not isinstance(heard, Accepted):
+                    continue
+                admitted = wake.admit(heard) if wake.phrases else heard
+                if admitted is not None and admitted.transcript.text:
+                    yield admitted
 
     def hear(self, utterance: Utterance, cancel: Event) -> Iterator[TurnEvent]:
         """Yields the turn of an utterance; nothing where no words were recognised."""

@@ -28,6 +28,7 @@ class Trace:
     def __init__(self, path: Path | None = None) -> None:
         self._file: TextIO | None = None
         self._lock = threading.Lock()
+        self._between = "\n"
         if path is None:
             return
         try:
@@ -38,7 +39,7 @@ class Trace:
                 f"The trace {path} cannot be written: {error.strerror}.",
                 "Name another file.",
             ) from error
-        self._file.write("[\n")
+        self._file.write("[")
 
     @contextmanager
     def span(self, name: str, **about: float | str) -> Iterator[None]:
@@ -73,12 +74,17 @@ class Trace:
             "args": about,
         }
         with self._lock:
-            self._file.write(json.dumps(event) + ",\n")
+            self._file.write(self._between + json.dumps(event))
+            self._between = ",\n"
 
     def close(self) -> None:
         """Ends the file, so that it is JSON as a whole."""
         if self._file is not None:
             with self._lock:
-                self._file.write("{}]\n")
+                self._file.write("\n]\n")
                 self._file.close()
                 self._file = None
+
+
+NO_TRACE = Trace()
+"""Writes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,7 @@ from edge.commands.events import error_line
 from edge.commands.show import JsonShow, PageShow, Show
 from edge.intent import Tier
 from edge.pipeline import Runtime, Turn, TurnEvent
+from edge.trace import NO_TRACE, Trace
 from models.errors import HeadsideError
 from models.pack_file import load_pack
 from models.store import Store
@@ -89,6 +91,9 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     llm: Annotated[
         str | None, typer.Option(help="Model in the store, a .gguf file, or echo.")
     ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write a Perfetto/Chrome trace here.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, for machines.")
     ] = False,
@@ -110,19 +115,24 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
         asr=asr,
         llm=llm,
     )
+    traced = Trace(trace)
     if not as_json:
-        _run(pack, said, options, None)
+        _run(pack, said, options, None, traced)
         return
     show = JsonShow()
     try:
-        _run(pack, said, options, show)
+        _run(pack, said, options, show, traced)
     except HeadsideError as error:
         show.line(error_line(error))
         raise
 
 
 def _run(
-    pack_name: str, said: Input, options: RuntimeOptions, show: Show | None
+    pack_name: str,
+    said: Input,
+    options: RuntimeOptions,
+    show: Show | None,
+    trace: Trace,
 ) -> None:
     pack = load_pack(pack_name)
     chunks = _open(said)
@@ -132,34 +142,56 @@ def _run(
         show = PageShow(Console(), character=who)
     try:
         if said.text is not None:
-            turns = play(runtime.read(said.text, Event()), show)
+            turns = play(runtime.read(said.text, Event()), show, trace)
+        elif said.microphone:
+            turns = play_live(runtime, chunks, show, trace)
         else:
-            turns = play_sound(runtime, chunks, show)
+            turns = play_sound(runtime, chunks, show, trace)
             if not turns:
-                show.silence(str(said.wav or "the microphone"))
+                show.silence(str(said.wav))
     finally:
         runtime.close()
+        trace.close()
     show.summary(n_turns=len(turns), threads=runtime.threads)
 
 
 def play_sound(
-    runtime: Runtime, chunks: Iterable[AudioChunk], show: Show
+    runtime: Runtime,
+    chunks: Iterable[AudioChunk],
+    show: Show,
+    trace: Trace = NO_TRACE,
 ) -> list[Turn]:
     """Returns the turns that a stream of sound held, showing each as it comes."""
     cancel = Event()
     turns: list[Turn] = []
     for utterance in runtime.listen(chunks):
-        turns += play(runtime.hear(utterance, cancel), show)
+        turns += play(runtime.hear(utterance, cancel), show, trace)
     return turns
 
 
-def play(events: Iterable[TurnEvent], show: Show) -> list[Turn]:
+def play_live(
+    runtime: Runtime, chunks: Iterable[AudioChunk], show: Show, trace: Trace
+) -> list[Turn]:
+    """Returns the turns of a microphone, each begun before its pause was over."""
+    turns: list[Turn] = []
+    for heard in runtime.follow(chunks):
+        begin_s = heard.utterance.start_s
+        turns += play(runtime.answer(heard.transcript, begin_s, Event()), show, trace)
+    return turns
+
+
+def play(
+    events: Iterable[TurnEvent], show: Show, trace: Trace = NO_TRACE
+) -> list[Turn]:
     """Returns the turn whose events were shown; none where nothing was understood."""
     turns: list[Turn] = []
+    began_s = time.perf_counter()
     for event in events:
         show.event(event)
         if isinstance(event, Turn):
             turns.append(event)
+            for timing in event.timings:
+                trace.add(timing.stage, began_s + timing.start_s, timing.seconds)
     return turns
 
 
