@@ -180,7 +180,9 @@ class Numbers:
 
         Not where a unit was said, although a half may follow: people say it first.
         """
-        if words[start] in ("minus", "negative", "a", "an") and start + 1 == len(words):
+        if self.low < 0 and words[start] in ("minus", "negative"):
+            start += 1
+        if start == len(words) or list(words[start:]) in (["a"], ["an"]):
             return True
         number = number_at(words, start)
         return (
