@@ -130,9 +130,8 @@ def _bare_token_s(model: Llama, n_tokens: int) -> float:
 
 def _constrained(model: Llama, repeats: int) -> dict[str, Any]:
     pack = load_pack(PACK)
-    choices = build_choices(
-        build_lexicon(pack, default_scene(pack)).schema(), min_intents=1
-    )
+    lexicon = build_lexicon(pack, default_scene(pack))
+    choices = build_choices(lexicon.schema(), actions=lexicon.actions, min_intents=1)
     conversation = Conversation(pack.character(None))
     sampling = Sampling(penalise_after=REPLY_OPENS)
     turn_s = constraint_s = 0.0
@@ -188,7 +187,8 @@ def _none(answer: Any) -> list[int]:
 
 def _restoring(path: Path, threads: int, repeats: int) -> dict[str, Any]:
     pack = load_pack(PACK)
-    choices = build_choices(build_lexicon(pack, default_scene(pack)).schema())
+    lexicon = build_lexicon(pack, default_scene(pack))
+    choices = build_choices(lexicon.schema(), actions=lexicon.actions)
     opening = Prompt(messages=Conversation(pack.character(None)).opening(choices.told))
     report: dict[str, Any] = {}
     for bits in (16, 8):

@@ -140,7 +140,10 @@ def measure(*, threads: int, repeats: int) -> dict[str, object]:
         for pack in {clip.pack for clip in clips}
     }
     for runtime in runtimes.values():
-        runtime.choices = build_choices(runtime.lexicon.schema(), min_intents=1)
+        lexicon = runtime.lexicon
+        runtime.choices = build_choices(
+            lexicon.schema(), actions=lexicon.actions, min_intents=1
+        )
     models = next(iter(runtimes.values())).pack.models
     (gguf,) = store.path(models.llm).glob("*.gguf")
     chains: dict[str, StockChain | HeadsideChain] = {

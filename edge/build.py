@@ -95,7 +95,7 @@ def build_runtime(pack: Pack, store: Store, options: RuntimeOptions) -> Runtime:
         # Meanwhile, since the engines load outside Python.
         scene = default_scene(pack)
         lexicon = build_lexicon(pack, scene)
-        choices = build_choices(lexicon.schema())
+        choices = build_choices(lexicon.schema(), actions=lexicon.actions)
     runtime = Runtime(
         pack=pack,
         lexicon=lexicon,

@@ -77,7 +77,8 @@ class Lexicon:
         """The intents the language model may choose, one a line, with their slots.
 
         As in ``move(direction: forward|back, distance_m: 0.1-100)``; a question mark
-        follows slots that may be left out.
+        follows slots that may be left out. Objects of the scene are not listed: what is
+        told here stays the same while they come and go.
         """
         return "\n".join(
             f"{intent.name}({', '.join(self._arguments(intent))})"
@@ -88,8 +89,14 @@ class Lexicon:
         return [
             f"{slot}{'' if slot in intent.required else '?'}: {shown}"
             for slot, list_name in intent.slots.items()
-            if (shown := self.lists[list_name].summary)
+            if (shown := self._shown(list_name))
         ]
+
+    def _shown(self, list_name: str) -> str:
+        declared = self.pack.lists[list_name]
+        if isinstance(declared, SceneList) and self.lists[list_name].summary:
+            return f"{declared.tag} that is near"
+        return self.lists[list_name].summary
 
     def schema(self) -> dict[str, object]:
         """Returns the JSON schema of one intent, as the language model may write it.

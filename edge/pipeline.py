@@ -37,7 +37,7 @@ from edge.llm.output import (
     reply_prefix,
 )
 from edge.normalise import words_of
-from edge.scene import Scene, relevant_objects
+from edge.scene import Scene, SceneObject, relevant_objects
 from edge.vad import (
     Segmenter,
     Speech,
@@ -255,7 +255,7 @@ class Runtime:
 
     def _set_lexicon(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-        self.choices = build_choices(lexicon.schema())
+        self.choices = build_choices(lexicon.schema(), actions=lexicon.actions)
         self.guard = replace(
             self.guard,
             claims=partial(claimed, lexicon),
@@ -371,7 +371,7 @@ class Runtime:
         done = [outcome.intent for outcome in outcomes if outcome.ok]
         situation = Situation(
             near=tuple(
-                thing.name
+                self._told_name(thing)
                 for thing in relevant_objects(self.scene, frozenset(words_of(words)))
             ),
             refused=tuple(outcome for outcome in outcomes if not outcome.ok),
@@ -391,6 +391,12 @@ class Runtime:
             if n_turns == 0 or self.model.fits(request):
                 return request
             n_turns -= 1
+
+    def _told_name(self, thing: SceneObject) -> str:
+        """Returns a thing's name, with its id where the model has to write that."""
+        if Tier.LLM not in self.tiers or thing.id == thing.name:
+            return thing.name
+        return f"{thing.name} ({thing.id})"
 
     def _canned(self, intent: Intent) -> str:
         if intent.confirm:

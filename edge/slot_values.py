@@ -14,6 +14,8 @@ from models.units import conversions
 
 MAX_TEXT_WORDS = 20
 MAX_TEXT_CHARS = 120
+MAX_VALUES_TOLD = 6
+"""Of a list, to the language model; its constraint holds all of them."""
 
 Ending = tuple[int, Value | None]
 """Where a phrase ends, and its value: None where that is the words themselves."""
@@ -107,8 +109,9 @@ class Phrases:
 
     @property
     def summary(self) -> str:
-        """Returns the values."""
-        return "|".join(self.values)
+        """Returns the first of the values."""
+        more = "|..." if len(self.values) > MAX_VALUES_TOLD else ""
+        return "|".join(self.values[:MAX_VALUES_TOLD]) + more
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,9 +21,6 @@ MAX_INTENTS = 3
 MAX_REPLY_CHARACTERS = 400
 
 _HEAD = "Answer as JSON: intents, then reply. Actions:"
-_MAX_VALUES_TOLD = 6
-"""Of a slot, in the prompt; the constraint holds all of them."""
-
 _OPEN = '{"intents":['
 REPLY_OPENS = '],"reply":"'
 """Stands before the reply's first word."""
@@ -58,18 +55,18 @@ class Choices:
     """JSON Schema of the whole answer, which enforces them."""
 
 
-def build_choices(intent_schema: Mapping[str, Any], *, min_intents: int = 0) -> Choices:
+def build_choices(
+    intent_schema: Mapping[str, Any], *, actions: str, min_intents: int = 0
+) -> Choices:
     """Returns what a model is told of a lexicon's intents, and held to.
 
     Args:
         intent_schema: JSON Schema of one intent, with an object each in ``anyOf``.
+        actions: The same in words, one intent a line.
         min_intents: How many an answer must hold.
     """
-    lines = [
-        _describe_action(action["properties"]) for action in intent_schema["anyOf"]
-    ]
     return Choices(
-        told="\n".join([_HEAD, *lines]) if lines else "",
+        told=f"{_HEAD}\n{actions}" if actions else "",
         schema=_answer_schema(intent_schema, min_intents=min_intents),
     )
 
@@ -95,22 +92,6 @@ def _answer_schema(intent_schema: Mapping[str, Any], *, min_intents: int = 0) ->
 
 DECIDED = Choices(told="", schema=_answer_schema({"type": "object"}))
 """For an answer whose intents stand in its prefix and are not generated."""
-
-
-def _describe_action(properties: Mapping[str, Any]) -> str:
-    slots = properties["slots"]["properties"]
-    described = ", ".join(
-        f"{name}: {_describe_values(schema)}" for name, schema in slots.items()
-    )
-    return f"{properties['name']['const']}({described})"
-
-
-def _describe_values(schema: Mapping[str, Any]) -> str:
-    values = schema.get("enum")
-    if values is None:
-        return str(schema["type"])
-    more = "|..." if len(values) > _MAX_VALUES_TOLD else ""
-    return "|".join(map(str, values[:_MAX_VALUES_TOLD])) + more
 
 
 def reply_prefix(intents: Iterable[Intent]) -> str:

@@ -82,6 +82,20 @@ def test_actions_are_the_schema_in_words(lexicon: Lexicon) -> None:
     assert "set_light(light: on|off|bright|dim)" in lines
     assert "write_sign(text: text)" in lines
     assert "follow()" in lines
+    (painted,) = (line for line in lines if line.startswith("paint("))
+    assert "object: thing that is near" in painted
+    assert len(painted) < 120
+
+
+def test_what_is_told_of_actions_stays_while_objects_come_and_go(
+    pack: Pack, lexicon: Lexicon
+) -> None:
+    first, *others = default_scene(pack).objects
+    fewer = build_lexicon(pack, Scene(revision=1, objects=tuple(others)))
+
+    assert first.tags
+    assert fewer.actions == lexicon.actions
+    assert fewer.version != lexicon.version
 
 
 def test_new_objects_can_be_named_and_old_ones_no_longer(

@@ -176,7 +176,7 @@ def test_without_a_schema_the_model_just_talks(llama: Llama) -> None:
 
 @pytest.mark.models
 def test_where_there_is_nothing_to_choose_there_is_a_reply(llama: Llama) -> None:
-    choices = build_choices({"anyOf": []})
+    choices = build_choices({"anyOf": []}, actions="")
 
     text = answer(
         llama, request("hello", schema=json.loads(choices.schema), max_tokens=100)
