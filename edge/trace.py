@@ -74,8 +74,9 @@ class Trace:
             "args": about,
         }
         with self._lock:
-            self._file.write(self._between + json.dumps(event))
-            self._between = ",\n"
+            if self._file is not None:  # another thread may have closed it by now
+                self._file.write(self._between + json.dumps(event))
+                self._between = ",\n"
 
     def close(self) -> None:
         """Ends the file, so that it is JSON as a whole."""

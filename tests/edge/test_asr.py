@@ -1,12 +1,24 @@
-"""A decoder that repeats itself is told from people who do."""
+"""A decoder that repeats itself is told from people who do; a better look is rare."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.asr import is_loop
+from edge.asr import (
+    Recogniser,
+    Transcript,
+    Word,
+    is_loop,
+    recognise,
+    unlooped,
+    with_words,
+)
+from edge.vad import Utterance
 
 words = st.text("abcdefgh'", min_size=1, max_size=6).filter(
     lambda word: word.strip("'")
@@ -67,3 +79,127 @@ def test_four_times_in_a_row_is_a_loop_wherever_it_stands(
 def test_words_that_do_not_come_again_are_no_loop(spoken: list[str]) -> None:
     plain = {word.replace("'", "") for word in spoken}
     assert not is_loop(" ".join(plain))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Turn on the light. Turn on the light!", "Turn on the light!"),
+        ("go left, go left, go left, go left, now", "go left, now"),
+        ("well the the the the end", "well the end"),
+        ("no no no no go go go go", "no go"),
+        ("", ""),
+        ("...", "..."),
+    ],
+)
+def test_what_a_decoder_repeats_stands_once(text: str, expected: str) -> None:
+    assert unlooped(text) == expected
+
+
+@given(
+    phrase=st.lists(words, min_size=1, max_size=4),
+    before=st.lists(words, max_size=4),
+    after=st.lists(words, max_size=4),
+    n_times=st.integers(4, 9),
+)
+def test_nothing_but_the_repetition_is_lost(
+    phrase: list[str], before: list[str], after: list[str], n_times: int
+) -> None:
+    text = unlooped(" ".join([*before, *phrase * n_times, *after]))
+
+    assert not is_loop(text)
+    assert unlooped(text) == text
+    assert {*before, *phrase, *after} >= set(text.split())
+    # In the same order, each word at least once.
+    rest = iter([*before, *phrase * n_times, *after])
+    assert all(word in rest for word in text.split())
+
+
+@given(st.lists(words, max_size=12).map(" ".join))
+def test_a_text_without_a_loop_stays_as_it_is(text: str) -> None:
+    if not is_loop(text):
+        assert unlooped(text) == text
+
+
+UTTERANCE = Utterance(samples=np.zeros(1600, np.float32), start_s=3, speech_end_s=3.1)
+WORD = Word(text="go", start_s=3, end_s=3.1, confidence=1)
+
+
+@dataclass
+class TwoLooks:
+    """A recogniser whose first look may be unsure; keeps what it is asked."""
+
+    first: Transcript
+    second: Transcript
+    asked: list[str] = field(default_factory=list)
+
+    def draft(self, utterance: Utterance) -> Transcript:
+        self.asked.append("draft")
+        return self.first
+
+    def transcribe(self, utterance: Utterance) -> Transcript:
+        self.asked.append("transcribe")
+        return self.second
+
+    def words(self, utterance: Utterance, transcript: Transcript) -> tuple[Word, ...]:
+        self.asked.append(f"words of {transcript.text}")
+        return (WORD,)
+
+    def close(self) -> None: ...
+
+
+def looks(*, text: str, is_draft: bool, better: str = "go left") -> TwoLooks:
+    return TwoLooks(
+        first=Transcript(text=text, is_draft=is_draft), second=Transcript(text=better)
+    )
+
+
+@pytest.mark.parametrize(
+    ("is_draft", "settles", "expected"),
+    [
+        (False, False, "go lift"),
+        (False, True, "go lift"),
+        (True, True, "go lift"),
+        (True, False, "go left"),
+    ],
+)
+def test_a_better_look_is_for_what_is_unsure_and_settles_nothing(
+    is_draft: bool, settles: bool, expected: str
+) -> None:
+    recogniser: Recogniser = looks(text="go lift", is_draft=is_draft)
+    seen: list[str] = []
+
+    def told(text: str) -> bool:
+        seen.append(text)
+        return settles
+
+    transcript = recognise(recogniser, UTTERANCE, settles=told)
+
+    assert transcript.text == expected
+    assert transcript.words == (WORD,)
+    assert set(seen) <= {"go lift"}
+
+
+def test_a_sure_draft_costs_one_look() -> None:
+    recogniser = looks(text="go left", is_draft=False)
+
+    recognise(recogniser, UTTERANCE, settles=lambda _: False)
+
+    assert recogniser.asked == ["draft", "words of go left"]
+
+
+def test_no_words_have_no_times() -> None:
+    recogniser = looks(text="", is_draft=True, better="")
+
+    assert recognise(recogniser, UTTERANCE, settles=lambda _: False).words == ()
+    assert recogniser.asked == ["draft", "transcribe"]
+
+
+def test_words_are_timed_once() -> None:
+    recogniser = looks(text="go", is_draft=False)
+
+    once = with_words(recogniser, UTTERANCE, Transcript(text="go"))
+    twice = with_words(recogniser, UTTERANCE, once)
+
+    assert once == twice == Transcript(text="go", words=(WORD,))
+    assert recogniser.asked == ["words of go"]

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.dialogue import (
+    CUT,
     MAX_HISTORY_TURNS,
     Conversation,
     Exchange,
+    Outcome,
     ReplyGuard,
+    Situation,
     sentences,
 )
 from edge.intent import Intent, Slot, Tier
@@ -138,6 +141,96 @@ def test_the_order_of_a_prompt() -> None:
         (Role.ASSISTANT, write_answer([MOVE], "Up.")),
         (Role.USER, "and now?"),
     ]
+
+
+def test_schema_and_opening_are_kept_and_what_follows_is_not() -> None:
+    conversation = Conversation(MARA)
+    conversation.remember(exchange(1))
+
+    messages = conversation.messages("and now?", schema="move()", n_turns=8)
+
+    assert [each.text for each in messages if each.keep] == [
+        "move()",
+        write_answer([], "Mara."),
+    ]
+
+
+@pytest.mark.parametrize("schema", ["move()", ""])
+def test_every_prompt_begins_with_the_opening(schema: str) -> None:
+    conversation = Conversation(MARA)
+    opening = conversation.opening(schema)
+    assert opening[-1].keep
+    assert bool(schema) == (opening[0].text == schema)
+
+    for number in range(3):
+        messages = conversation.messages("now?", schema=schema, n_turns=8)
+        assert messages[: len(opening)] == opening
+        conversation.remember(exchange(number))
+
+
+def test_characters_share_the_schema_alone() -> None:
+    tom = Character(name="tom", persona="Fisherman.", fallback=("Eh?",))
+
+    mara = Conversation(MARA).opening("move()")
+    other = Conversation(tom).opening("move()")
+
+    assert mara[0] == other[0]
+    assert mara[1].text != other[1].text
+
+
+def test_the_situation_stands_before_the_words_and_is_not_remembered() -> None:
+    refused = (
+        Outcome(intent=MOVE, ok=False, reason="the gate is shut"),
+        Outcome(intent=MOVE, ok=False),
+    )
+    situation = Situation(near=("red boat", "pier"), refused=refused)
+    conversation = Conversation(MARA)
+
+    *_, last = conversation.messages("go", schema="", n_turns=8, situation=situation)
+
+    assert last.text == (
+        "[near: red boat, pier]\n[not done: move: the gate is shut]\n"
+        "[not done: move]\ngo"
+    )
+    conversation.remember(Exchange(player="go", intents=(), reply="No."))
+    later = conversation.messages("why", schema="", n_turns=8)
+    assert not any("near" in each.text for each in later)
+
+
+def test_where_nothing_is_special_the_words_stand_alone() -> None:
+    assert Situation().text == ""
+    *_, last = Conversation(MARA).messages("go", schema="", n_turns=8)
+    assert last.text == "go"
+
+
+@pytest.mark.parametrize(
+    ("n_heard", "expected"),
+    [
+        (0, CUT),
+        (5, f"Aye, {CUT}".replace(" ", "")),
+        (6, f"Aye, c{CUT}"),
+        (12, "Aye, captain"),
+        (99, "Aye, captain"),
+    ],
+)
+def test_what_the_player_did_not_hear_was_not_said(n_heard: int, expected: str) -> None:
+    conversation = Conversation(MARA)
+    conversation.remember(Exchange(player="one", intents=(), reply="Earlier."))
+    conversation.remember(Exchange(player="two", intents=(MOVE,), reply="Aye, captain"))
+
+    conversation.cut(n_heard)
+
+    earlier, last = conversation.exchanges
+    assert earlier.reply == "Earlier."
+    assert last == Exchange(player="two", intents=(MOVE,), reply=expected)
+
+
+def test_before_the_first_reply_there_is_nothing_to_cut() -> None:
+    conversation = Conversation(MARA)
+
+    conversation.cut(0)
+
+    assert conversation.exchanges == ()
 
 
 def test_a_prompt_without_schema_or_knowledge_has_no_gaps() -> None:
