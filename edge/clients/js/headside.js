@@ -337,12 +337,12 @@ export class Headside extends EventTarget {
     const closed = new Promise((resolve) => {
       this.addEventListener("closed", resolve, { once: true });
     });
-    if (this.isConnected && !this.#isObserver) {
+    if (!this.isConnected || this.#isObserver) {
+      this.#finish(asked());
+    } else if (this.#state !== "closing") {
       this.#state = "closing";
       this.#send({ type: "bye" });
       this.#timer = setTimeout(() => this.#finish(asked()), BYE_MS);
-    } else {
-      this.#finish(asked());
     }
     await closed;
   }
@@ -386,7 +386,7 @@ export class Headside extends EventTarget {
     this.#state = "running";
     if (ready.resumed) this.#goOn(ready);
     else if (isAnew) this.#startAnew();
-    else this.#sendKept();
+    else if (!this.#isObserver) this.#sendKept();
     this.#emit("ready", ready);
     if (isAnew) {
       this.#loseUtterances();
