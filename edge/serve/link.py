@@ -7,6 +7,8 @@ stays, and can be taken up again.
 from __future__ import annotations
 
 import socket
+import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -17,6 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
 MAX_WAITING_BYTES = 1 << 20
+SEND_S = 5.0
+"""A client that takes nothing for so long is cut off, too."""
 FAREWELL_S = 2.0
 """So long a client has to read what still waits when its connection ends."""
 
@@ -39,6 +43,7 @@ class Link:
         self._changed = threading.Condition()
         self._is_closing = False
         self._is_cut = False
+        _limit_sends(connection.socket, SEND_S)
         self._thread = threading.Thread(
             target=self._write, name="headside-link", daemon=True
         )
@@ -93,8 +98,20 @@ class Link:
                 self._n_bytes -= len(text)
             try:
                 self._connection.send(text)
-            except (ConnectionClosed, OSError):
+            except (ConnectionClosed, OSError) as error:
+                if isinstance(error.__cause__, BlockingIOError) and not self._is_cut:
+                    self._too_slow()
                 with self._changed:
                     self._is_closing = True
                     self._waiting.clear()
                 return
+
+
+def _limit_sends(connection: socket.socket, seconds: float) -> None:
+    """Has the system give up a write that takes longer."""
+    whole = int(seconds)
+    if sys.platform == "win32":
+        limit = struct.pack("@L", int(seconds * 1000))
+    else:
+        limit = struct.pack("@ll", whole, int((seconds - whole) * 1e6))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

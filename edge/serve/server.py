@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import threading
 import time
@@ -113,6 +114,7 @@ class Service:
             open_timeout=GREETING_S,
             close_timeout=1,
             max_size=MAX_GREETING_BYTES,
+            logger=_logger(),
         )
 
     def run(self) -> None:
@@ -241,14 +243,17 @@ class Service:
                         continue
                     message = client_side().read(frame)
                     if message["type"] in HANDSHAKE:
-                        raise WireError("frame_type", "The greeting is over.")
+                        raise WireError(
+                            "frame_type", "The greeting is over.", "Go on with others."
+                        )
                     if message["type"] == "bye":
                         break
                     session.receive(message)
                 except HeadsideError as error:
                     n_refused += 1
                     is_fatal = n_refused >= MAX_REFUSED_FRAMES
-                    session.fail(error, message.get("id", 0), fatal=is_fatal)
+                    of = message.get("id", getattr(error, "of", 0))
+                    session.fail(error, of, fatal=is_fatal)
                     if is_fatal:
                         return
         else:
@@ -311,6 +316,17 @@ class Service:
                 },
             }
         )
+
+
+def _logger() -> logging.Logger:
+    """Returns a logger for what goes wrong beneath, but for connections cut off."""
+    logger = logging.getLogger("headside.websockets")
+    logger.addFilter(_is_worth_telling)
+    return logger
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    return record.msg not in {"unexpected internal error", "keepalive ping failed"}
 
 
 def is_loopback(host: str) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 from edge.asr import Transcript
 from edge.dialogue import Conversation, Exchange, Outcome, Reply
-from edge.hearing import Accepted, Ear, Ended, Partial, WakePhrase
+from edge.hearing import Accepted, Ended, Partial, WakePhrase
 from edge.intent import Intent
 from edge.normalise import words_of
 from edge.pipeline import Runtime, Turn
@@ -89,6 +89,7 @@ class Session:
         self._lock = threading.Condition()
         self._tasks = Tasks()
         self._is_over = False
+        self._ended = threading.Event()
         self._answering: Answering | None = None
         self._cancels = (0, "")
         """How often all was cancelled, and why last."""
@@ -177,13 +178,12 @@ class Session:
         Returns:
             Set by the inference thread once it is no longer at any task of this.
         """
-        done = threading.Event()
         with self._lock:
             self._is_over = True
             self._tasks.drop_calls()
         self.cancel("bye")
-        self._add(Call(done.set, "end"))
-        return done
+        self._add(Call(self._ended.set, "end"))
+        return self._ended
 
     def has_work(self) -> bool:
         """Returns whether something waits to be done."""

@@ -26,6 +26,7 @@ MAX_AUDIO_BYTES = 1 << 16
 MAX_GREETING_BYTES = 4096
 """Of a frame before the client has proved itself."""
 HANDSHAKE = frozenset(("hello", "proof"))
+MAX_ID = 2**53 - 1
 _MAX_DEPTH = 8
 
 Message = dict[str, Any]
@@ -33,6 +34,9 @@ Message = dict[str, Any]
 
 class WireError(HeadsideError):
     """A message that is not as the schema says."""
+
+    of = 0
+    """Its id, where it has one."""
 
 
 class Side:
@@ -66,7 +70,13 @@ class Side:
                 f"There is no {self._name} message of that type.",
                 "wire.schema.json lists them.",
             )
-        self._check(kind, message)
+        try:
+            self._check(kind, message)
+        except WireError as error:
+            number = message.get("id")
+            if isinstance(number, int) and 0 < number <= MAX_ID:
+                error.of = number
+            raise
         return message
 
     def write(self, message: Mapping[str, Any]) -> str:
@@ -138,7 +148,7 @@ def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(text)
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return int(value) if value.is_integer() and abs(value) <= MAX_ID else value
 
 
 def _is_shallow(value: object, n_levels: int) -> bool:

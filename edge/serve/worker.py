@@ -103,6 +103,12 @@ class Worker:
             self._thread.join(timeout=30)
 
     def _run(self) -> None:
+        self._serve()
+        for session in self.sessions:
+            while session.has_work():
+                session.work()
+
+    def _serve(self) -> None:
         while True:
             with self._changed:
                 if not self._has_news and not self._is_closing:

@@ -38,7 +38,6 @@ ENDS = ("turn", "cancelled", "dropped")
 PACK = """
 format = 1
 name = "harbour"
-languages = ["en", "de"]
 [listen]
 mode = "open_mic"
 [understand]
@@ -324,9 +323,8 @@ class Stranger:
 
     def __init__(self, port: int, role: str = "game", **options: Any) -> None:
         self.port, self.role, self.nonce = port, role, new_nonce()
-        self.connection: ClientConnection = connect(
-            f"ws://127.0.0.1:{port}{PATH}", proxy=None, **options
-        )
+        calling = connect(f"ws://127.0.0.1:{port}{PATH}", proxy=None, **options)
+        self.connection: ClientConnection = calling.__enter__()
 
     def hello(self, **fields: Any) -> Meeting:
         """Says hello; returns what both sides know once the server has answered."""
