@@ -122,7 +122,7 @@ def main() -> None:
     """Measures, and prints a table or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--repeats", type=int, default=5, help="turns per recording")
+    parser.add_argument("--repeats", type=int, default=3, help="turns per recording")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     load = load_now()

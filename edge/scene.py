@@ -71,6 +71,10 @@ class Scene:
 
 MAX_NEAR = 8
 """Objects that the language model is told of; its constraint holds all."""
+_IN_SIGHT = 0.1
+"""1 minus the cosine of 26 degrees: closer to the ray than this is looked at."""
+_SMALL_WORDS = frozenset(("a", "an", "and", "in", "my", "of", "on", "the", "to"))
+"""Of names; to share one of them tells nothing."""
 
 
 def relevant_objects(
@@ -78,9 +82,10 @@ def relevant_objects(
 ) -> tuple[SceneObject, ...]:
     """Returns the objects worth mentioning, the most relevant first.
 
-    Those that share most words with what was said come first, then those that lie
-    closest to the direction in which the player looked or pointed last, then in scene
-    order.
+    These are the objects that share a word with what was said, those that share most
+    first, and those in the direction in which the player looked or pointed last, the
+    closest to it first. A small model takes up whatever it is told, so that no others
+    are.
 
     Args:
         scene: Objects and rays.
@@ -88,13 +93,16 @@ def relevant_objects(
         limit: Of objects.
     """
     ray = scene.rays[-1] if scene.rays else None
-
-    def rank(thing: SceneObject) -> tuple[int, float]:
+    ranked = []
+    for at, thing in enumerate(scene.objects):
         names = (thing.name, *thing.aliases)
-        n_shared = max(len(words & set(name.lower().split())) for name in names)
-        return -n_shared, _off_axis(ray, thing.position)
-
-    return tuple(sorted(scene.objects, key=rank)[:limit])
+        n_shared = max(
+            len(words & set(name.lower().split()) - _SMALL_WORDS) for name in names
+        )
+        off_axis = _off_axis(ray, thing.position)
+        if n_shared or off_axis < _IN_SIGHT:
+            ranked.append((-n_shared, off_axis, at))
+    return tuple(scene.objects[at] for _, _, at in sorted(ranked)[:limit])
 
 
 def _off_axis(ray: Ray | None, position: Vector | None) -> float:

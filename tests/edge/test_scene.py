@@ -45,10 +45,10 @@ CAVE = thing("cave", at=(0, 0, 5))
 SCENE = Scene(objects=(CAVE, BOAT, TOWER))
 
 
-def test_what_was_named_comes_first() -> None:
-    assert names(SCENE, "the", "tower")[0] == "tower"
-    assert names(SCENE, "the", "dinghy")[0] == "Red boat"
-    assert names(SCENE, "red")[0] == "Red boat"
+def test_what_was_named_is_told() -> None:
+    assert names(SCENE, "the", "tower") == ["tower"]
+    assert names(SCENE, "the", "dinghy") == ["Red boat"]
+    assert names(SCENE, "red") == ["Red boat"]
 
 
 def test_who_shares_most_words_comes_first() -> None:
@@ -63,52 +63,55 @@ def test_words_of_two_names_do_not_add_up() -> None:
     assert names(scene, "red", "boat")[0] == "red boat"
 
 
+def test_a_small_word_names_nothing() -> None:
+    scene = Scene(objects=(thing("statue of Ada"),))
+
+    assert names(scene, "one", "of", "those") == []
+
+
 @pytest.mark.parametrize(
-    ("direction", "first"), [(FORWARD, "Red boat"), (RIGHT, "tower")]
+    ("direction", "seen"), [(FORWARD, "Red boat"), (RIGHT, "tower")]
 )
-def test_what_the_player_looks_at_comes_next(direction: Vector, first: str) -> None:
+def test_what_the_player_looks_at_is_told_after_what_was_named(
+    direction: Vector, seen: str
+) -> None:
     scene = Scene(objects=SCENE.objects, rays=(looking(direction),))
 
-    assert names(scene)[0] == first
-    assert names(scene, "cave")[:2] == ["cave", first]
+    assert names(scene) == [seen]
+    assert names(scene, "cave") == ["cave", seen]
 
 
 def test_the_latest_look_counts() -> None:
     rays = (looking(RIGHT, at_s=1), looking(FORWARD, at_s=2))
 
-    assert names(Scene(objects=SCENE.objects, rays=rays))[0] == "Red boat"
+    assert names(Scene(objects=SCENE.objects, rays=rays)) == ["Red boat"]
 
 
 def test_a_look_begins_where_the_player_stands() -> None:
     ray = looking(FORWARD, origin=(0, 0, 10))
 
-    assert names(Scene(objects=(TOWER, CAVE), rays=(ray,)))[0] == "cave"
+    assert names(Scene(objects=(TOWER, CAVE), rays=(ray,))) == ["cave"]
 
 
-def test_without_words_and_looks_the_scene_tells_the_order() -> None:
-    assert names(SCENE) == ["cave", "Red boat", "tower"]
-    nowhere = Scene(objects=(thing("a"), thing("b")), rays=(looking(UP),))
-    assert names(nowhere) == ["a", "b"]
-
-
-def test_what_lies_nowhere_comes_between_before_and_behind() -> None:
-    scene = Scene(objects=(CAVE, thing("wind"), BOAT), rays=(looking(FORWARD),))
-
-    assert names(scene) == ["Red boat", "wind", "cave"]
+def test_what_nobody_names_or_looks_at_is_not_told() -> None:
+    assert names(SCENE) == []
+    assert names(SCENE, "hello") == []
+    assert names(Scene(objects=SCENE.objects, rays=(looking(UP),))) == []
+    assert names(Scene(objects=(thing("wind"),), rays=(looking(FORWARD),))) == []
 
 
 @pytest.mark.parametrize(
     "ray", [looking((0, 0, 0)), looking(FORWARD, origin=(0, 0, 5))]
 )
 def test_a_look_without_a_direction_or_a_distance_is_none(ray: Ray) -> None:
-    assert "cave" in names(Scene(objects=SCENE.objects, rays=(ray,)))
+    assert "cave" in names(Scene(objects=SCENE.objects, rays=(ray,)), "cave")
 
 
 def test_the_list_is_bounded() -> None:
     scene = Scene(objects=tuple(thing(f"thing {n}") for n in range(50)))
 
-    assert len(names(scene)) == MAX_NEAR
-    assert names(scene, "49", limit=2) == ["thing 49", "thing 0"]
+    assert len(names(scene, "thing")) == MAX_NEAR
+    assert names(scene, "thing", "49", limit=2) == ["thing 49", "thing 0"]
     assert names(Scene()) == []
 
 
@@ -133,7 +136,7 @@ def test_whatever_the_scene_nothing_is_told_twice(
 
     found = relevant_objects(scene, words)
 
-    assert len(found) == min(MAX_NEAR, len(places))
+    assert len(found) <= min(MAX_NEAR, len(places))
     assert len({each.id for each in found}) == len(found)
     assert set(found) <= set(scene.objects)
 
