@@ -188,7 +188,7 @@ def _token_starts(alignments: Sequence[tuple[int, int]], n_tokens: int) -> list[
     starts: dict[int, int] = {}
     last = 0
     for token, frame in alignments:
-        starts.setdefault(token, frame)
+        starts.setdefault(token, max(0, frame))
         last = max(last, frame)
     return [starts.get(n, last) * _ALIGNED_S for n in range(n_tokens + 1)]
 
