@@ -150,9 +150,9 @@ class Runtime:
         same_words = (
             scene.objects == self.scene.objects and scene.facts == self.scene.facts
         )
-        self.scene = scene
         if not same_words:
             self._set_lexicon(build_lexicon(self.pack, scene, previous=self.lexicon))
+        self.scene = scene
 
     def set_pack(self, pack: Pack) -> None:
         """Swaps the pack; the scene stays, conversations begin anew.
