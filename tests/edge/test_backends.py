@@ -103,6 +103,24 @@ def test_a_detector_can_begin_anew(detector: SpeechDetector) -> None:
     np.testing.assert_array_equal(detector.probabilities(noise(20)), first)
 
 
+@backends("vad")
+def test_a_detector_of_another_stream_hears_nothing_of_this_one(
+    detector: SpeechDetector,
+) -> None:
+    expected = detector.probabilities(noise(30))
+    detector.reset()
+
+    first = detector.probabilities(noise(10))
+    other = detector.fresh()
+    between = other.probabilities(noise(30, loudness=0.5))
+    rest = detector.probabilities(noise(30)[10:])
+
+    np.testing.assert_array_equal(np.concatenate([first, rest]), expected)
+    np.testing.assert_array_equal(
+        other.fresh().probabilities(noise(30, loudness=0.5)), between
+    )
+
+
 @backends("asr")
 @pytest.mark.parametrize("n_samples", [0, 160, SAMPLE_RATE_HZ])
 def test_a_recogniser_makes_a_transcript_of_anything(
@@ -114,14 +132,29 @@ def test_a_recogniser_makes_a_transcript_of_anything(
         samples=samples, start_s=3, speech_end_s=3 + n_samples / SAMPLE_RATE_HZ
     )
 
-    transcript = recogniser.transcribe(utterance)
-
-    assert isinstance(transcript, Transcript)
-    assert transcript.text == transcript.text.strip()
-    assert 0 <= transcript.confidence <= 1
-    assert len(transcript.language) == 2
-    assert transcript.text not in transcript.alternatives
+    for transcript in (recogniser.draft(utterance), recogniser.transcribe(utterance)):
+        assert isinstance(transcript, Transcript)
+        assert transcript.text == transcript.text.strip()
+        assert 0 <= transcript.confidence <= 1
+        assert len(transcript.language) == 2
+        assert transcript.text not in transcript.alternatives
+        assert transcript.words == ()
     np.testing.assert_array_equal(samples, before)
+
+
+@backends("asr")
+def test_a_recogniser_says_when_words_were_said(recogniser: Recogniser) -> None:
+    utterance = Utterance(samples=noise(40).ravel(), start_s=3, speech_end_s=4)
+
+    words = recogniser.words(utterance, Transcript(text="go to the light house"))
+
+    assert " ".join(word.text for word in words) == "go to the light house"
+    at_s = utterance.start_s
+    for word in words:
+        assert at_s <= word.start_s <= word.end_s + 1e-9
+        assert 0 <= word.confidence <= 1
+        at_s = word.start_s
+    assert words[-1].end_s <= utterance.start_s + utterance.seconds + 1e-9
 
 
 def request_for(words: str, *, prefix: str = "") -> Generation:
@@ -175,3 +208,24 @@ def test_a_model_stops_when_told_to(model: LanguageModel) -> None:
 @backends("llm")
 def test_a_model_says_what_fits(model: LanguageModel) -> None:
     assert model.fits(request_for("hello"))
+
+
+@backends("llm")
+def test_what_a_model_prepares_changes_no_answer(model: LanguageModel) -> None:
+    asked = request_for("hello")
+    expected = "".join(model.generate(asked, Event()))
+
+    model.prepare(asked.prompt)
+    model.prepare(Prompt(messages=()))
+
+    assert "".join(model.generate(asked, Event())) == expected
+
+
+@backends("llm")
+def test_a_model_says_what_an_answer_cost(model: LanguageModel) -> None:
+    list(model.generate(request_for("hello"), Event()))
+
+    usage = model.usage
+    assert 0 <= usage.n_cached <= usage.n_prompt
+    assert 0 <= usage.n_forced <= usage.n_tokens
+    assert usage.constraint_s >= 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from edge.backends import llama as llama_backend
 from edge.backends.echo import EchoDetector, EchoModel, EchoRecogniser
 from edge.build import (
     ECHO,
@@ -24,6 +26,7 @@ from models.device import device_profile
 from models.errors import HeadsideError, ModelError
 from models.pack_file import load_pack
 from models.store import Store
+from tests.edge.conftest import TinyModels
 
 PACK = """
 format = 1
@@ -34,7 +37,7 @@ instant = false
 [understand]
 tiers = ["grammar"]
 [character.Mara]
-persona = "Harbour pilot."
+persona = "Harbour pilot, who has seen every ship come and go these forty years."
 fallback = ["Say again?"]
 [character.Tom]
 persona = "Fisherman."
@@ -184,3 +187,67 @@ def test_an_altered_model_is_not_opened(tmp_path: Path) -> None:
         build(altered, tmp_path, vad="silero-vad")
 
     assert caught.value.code == "model_altered"
+
+
+def forwards(runtime: Runtime) -> int:
+    """Returns how often the model was run."""
+    assert isinstance(runtime.model, llama_backend.Llama)
+    return runtime.model._prefix.n_forwards
+
+
+def test_what_was_prepared_is_there_at_the_next_start(
+    empty_store: Store,
+    tmp_path: Path,
+    tiny: TinyModels,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HEADSIDE_CACHE", str(tmp_path / "cache"))
+    path = str(tiny.llama())
+    n_read = []
+    for _ in range(2):
+        runtime = build(empty_store, tmp_path, llm=path, prepare=True)
+        n_read.append(forwards(runtime))
+        runtime.close()
+
+    assert n_read[0] > 0
+    assert n_read[1] == 0
+    assert list((tmp_path / "cache" / "kept").glob("*.kept"))
+
+
+def test_nothing_is_read_ahead_unless_asked_for(
+    empty_store: Store, tmp_path: Path, tiny: TinyModels
+) -> None:
+    runtime = build(empty_store, tmp_path, llm=str(tiny.llama()))
+
+    assert forwards(runtime) == 0
+    runtime.close()
+
+
+def test_where_nothing_can_be_kept_a_runtime_answers_all_the_same(
+    empty_store: Store,
+    tmp_path: Path,
+    tiny: TinyModels,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HEADSIDE_CACHE", str(tmp_path / "file"))
+
+    path = str(tiny.llama())
+    runtime = build(empty_store, tmp_path, llm=path, tiers=(Tier.LLM,), prepare=True)
+
+    assert list(runtime.read("wave", Event()))
+    runtime.close()
+
+
+@pytest.mark.models
+def test_a_headset_keeps_less_of_what_was_read(store: Store, tmp_path: Path) -> None:
+    options = {"llm": "smollm2-135m-instruct-q4_1", "threads": 1}
+    sizes = {}
+    for device in ("desktop", "quest3"):
+        runtime = build(store, tmp_path, device=device, **options)
+        assert list(runtime.read("What do you see?", Event()))
+        assert isinstance(runtime.model, llama_backend.Llama)
+        sizes[device] = len(runtime.model._prefix._state())
+        runtime.close()
+
+    assert sizes["quest3"] < 0.6 * sizes["desktop"]

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from edge.backends.llama import Llama
 from edge.llm.model import Generation, Message, Prompt, Role, Sampling, Usage
+from edge.llm.output import reply_prefix
 from tests.edge.conftest import CONTROL, TOKENS, TinyModels
 
 if TYPE_CHECKING:
@@ -254,6 +255,22 @@ def test_wherever_it_is_cancelled_the_next_answer_is_whole(
     assert expected.startswith(cut)
     assert cut != expected
     assert answer(small, long) == expected
+
+
+@pytest.mark.xfail(
+    strict=True, reason="such a vocabulary puts a space before what is decided"
+)
+def test_any_vocabulary_goes_on_from_what_is_decided(
+    small: Llama, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prefix = reply_prefix([])
+    asked = request(sampling=Sampling(max_tokens=60), schema=FORM)
+    asked = replace(asked, prompt=replace(asked.prompt, prefix=prefix))
+
+    text = answer(small, asked)
+
+    Draft202012Validator(FORM).validate(json.loads(prefix + text))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_answer_left_half_said_does_no_harm(small: Llama) -> None:
