@@ -20,6 +20,7 @@ from edge.build import (
     open_sound,
 )
 from edge.intent import Tier
+from edge.llm.model import Sampling
 from edge.pipeline import Runtime
 from edge.probe import ProbeError
 from models.device import device_profile
@@ -234,6 +235,8 @@ def test_where_nothing_can_be_kept_a_runtime_answers_all_the_same(
 
     path = str(tiny.llama())
     runtime = build(empty_store, tmp_path, llm=path, tiers=(Tier.LLM,), prepare=True)
+
+    runtime.sampling = Sampling(max_tokens=20)
 
     assert list(runtime.read("wave", Event()))
     runtime.close()
