@@ -11,8 +11,10 @@ from typing import Any
 from edge.serve.link import MAX_WAITING_BYTES, Link
 from edge.serve.wire import server_side
 
-MAX_LOG_BYTES = MAX_WAITING_BYTES // 2
-"""All of it may wait for one connection."""
+MAX_LOG_BYTES = MAX_WAITING_BYTES // 8
+"""Kept to be repeated; all of it may wait for one connection."""
+_OVERHEAD_BYTES = 150
+"""Of a kept event beside its text."""
 
 
 class Outgoing:
@@ -46,10 +48,10 @@ class Outgoing:
             }
             text = server_side().write(message)
             self._log.append((self._last_id, text))
-            self._n_bytes += len(text)
+            self._n_bytes += len(text) + _OVERHEAD_BYTES
             while self._n_bytes > MAX_LOG_BYTES:
                 _, dropped = self._log.popleft()
-                self._n_bytes -= len(dropped)
+                self._n_bytes -= len(dropped) + _OVERHEAD_BYTES
             if self._link is not None:
                 self._link.send(text)
             self._observed(text)  # in here, so that observers see the same order

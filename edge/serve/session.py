@@ -23,6 +23,7 @@ from edge.hearing import Accepted, Ended, Partial, WakePhrase
 from edge.intent import Intent
 from edge.normalise import words_of
 from edge.pipeline import Runtime, Turn
+from edge.scene import Scene
 from edge.serve.capture import Capture
 from edge.serve.fields import intent_fields, timing_fields, transcript_fields
 from edge.serve.metrics import Metrics
@@ -108,6 +109,8 @@ class Session:
         """The latest reply's utterance, and how much of it was played."""
         self._said: tuple[int, str, Conversation] = (0, "", runtime.conversation)
         """The latest reply's utterance, its text, and where it is remembered."""
+        self._refused: Scene | None = None
+        """The scene that could not be taken over."""
         self._scene_errors: list[str] = []
         self._playing_until_s = -1.0
         runtime.outcomes = self._outcomes
@@ -341,13 +344,14 @@ class Session:
         self._acknowledge()
 
     def _take_scene(self) -> None:
-        before, now = self.runtime.scene, self.world.scene
-        if now.objects != before.objects or now.facts != before.facts:
-            self._scene_errors = []
+        now, refused = self.world.scene, self._refused
+        if refused and (now.objects, now.facts) == (refused.objects, refused.facts):
+            return
+        self._refused, self._scene_errors = None, []
         try:
             self.runtime.set_scene(now)
         except HeadsideError as error:
-            self._scene_errors = [error.message[:200]]
+            self._refused, self._scene_errors = now, [error.message[:200]]
 
     def _do(self, task: Task) -> None:
         if isinstance(task, Call):

@@ -366,7 +366,7 @@ def wait_for(client: Client, *kinds: str) -> Event:
 
 def drained(client: Client) -> list[Event]:
     """Returns the events that a client has and nobody asked for yet."""
-    events = []
+    events: list[Event] = []
     while True:
         try:
             event = client._events.get_nowait()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.asr import Transcript
+from edge.backends.echo import EchoRecogniser
 from edge.llm.model import Generation
 from edge.pipeline import Runtime
 from edge.scene import Scene
@@ -65,7 +67,7 @@ def test_typed_words_are_answered(rig: Rig) -> None:
 
 
 def test_spoken_words_are_answered_with_times(rig: Rig) -> None:
-    runtime_of(rig).recogniser = build_echo("wave")
+    runtime_of(rig).recogniser = EchoRecogniser("wave")
     rig = Rig(runtime_of(rig).join())
     rig.say()
     rig.work()
@@ -77,12 +79,6 @@ def test_spoken_words_are_answered_with_times(rig: Rig) -> None:
     start_s, end_s = intent["span_s"]
     assert 0 <= start_s < end_s <= 1.5
     assert rig.ends() == [(1, "turn", "")]
-
-
-def build_echo(text: str) -> object:
-    from edge.backends.echo import EchoRecogniser
-
-    return EchoRecogniser(text)
 
 
 def test_silence_and_clicks_are_no_utterances(rig: Rig) -> None:
@@ -151,7 +147,7 @@ def test_a_failing_model_ends_the_utterance_and_nothing_else(pack_file: Path) ->
 
 def test_a_failing_recogniser_ends_the_utterance(rig: Rig) -> None:
     class Deaf(Hears):
-        def draft(self, utterance: object) -> object:  # type: ignore[override]
+        def draft(self, utterance: object) -> Transcript:
             raise RuntimeError("deaf")
 
     runtime_of(rig).recogniser = Deaf("")
@@ -169,13 +165,16 @@ def test_an_unusable_scene_is_told_and_the_words_are_answered(
     take = Runtime.set_scene
 
     def picky(runtime: Runtime, scene: Scene) -> None:
-        take(runtime, scene)
         if len(scene.objects) > 1:
             raise PackError("pack_spellings", "Too many words.")
+        take(runtime, scene)
 
     monkeypatch.setattr(Runtime, "set_scene", picky)
     rig.send("scene.set", rev=1, objects=[BOAT, {**BOAT, "id": "b2"}])
     rig.send("text", text="wave")
+    rig.send("rays", rays=[])
+    rig.work()
+    rig.send("pause")
     rig.work()
 
     assert rig.ends() == [(1, "turn", "")]
@@ -320,11 +319,11 @@ def test_words_that_are_looked_for_are_cancelled_too(
     rig = rig_with(pack_file, 'mode = "open_mic"', model, "wave")
 
     class Interrupted(Hears):
-        def transcribe(self, utterance: object) -> object:  # type: ignore[override]
+        def transcribe(self, utterance: object) -> Transcript:
             rig.send("cancel")
             return super().transcribe(utterance)
 
-        def draft(self, utterance: object) -> object:  # type: ignore[override]
+        def draft(self, utterance: object) -> Transcript:
             return self.transcribe(utterance)
 
     rig.session._ear.recogniser = Interrupted("wave")
@@ -440,12 +439,12 @@ def test_a_no_does_nothing_and_a_question_is_answered_once(rig: Rig) -> None:
 
 
 def test_a_question_does_not_wait_for_a_result(telling: Rig) -> None:
-    waits: list[float] = []
+    waits: list[float | None] = []
 
-    class Waiting(type(telling.session._lock)):  # type: ignore[misc]
+    class Waiting(threading.Condition):
         def wait(self, timeout: float | None = None) -> bool:
-            waits.append(timeout or 0)
-            return super().wait(timeout)
+            waits.append(timeout)
+            return True
 
     telling.session._lock = Waiting()
     telling.send("text", text="sink the boat")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def values(rule: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.sampled_from(rule["enum"])
     if "oneOf" in rule:
         return st.one_of(*map(values, rule["oneOf"]))
-    return {
+    kinds: dict[str, Callable[[dict[str, Any]], st.SearchStrategy[Any]]] = {
         "object": objects,
         "array": arrays,
         "string": strings,
@@ -40,7 +41,8 @@ def values(rule: dict[str, Any]) -> st.SearchStrategy[Any]:
         "number": numbers,
         "boolean": lambda _: st.booleans(),
         "null": lambda _: st.none(),
-    }[rule["type"]](rule)
+    }
+    return kinds[rule["type"]](rule)
 
 
 def objects(rule: dict[str, Any]) -> st.SearchStrategy[Any]:
