@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -124,8 +125,9 @@ def unlooped(text: str) -> str:
 def _loop(words: list[str]) -> tuple[int, int, int] | None:
     """Returns where a loop begins, its words and how often it comes; None without."""
     for n in range(1, len(words) // 2 + 1):
-        n_times = len(words) // n
-        if n >= _MIN_LOOP_WORDS and words == words[:n] * n_times:
+        n_times = math.ceil(len(words) / n)
+        is_cycle = words == (words[:n] * n_times)[: len(words)]
+        if n >= _MIN_LOOP_WORDS and is_cycle:
             return 0, n, n_times
         repeated = [a == b for a, b in zip(words, words[n:], strict=False)]
         start, length = _longest_run(repeated)

@@ -26,7 +26,7 @@ from edge.pipeline import Runtime, endpointing_of
 from edge.probe import require_usable
 from edge.vad import SpeechDetector
 from models.device import DeviceProfile, device_profile
-from models.errors import HeadsideError
+from models.errors import HeadsideError, ModelError
 from models.pack import Pack
 from models.store import Store, cache_root
 
@@ -196,7 +196,7 @@ def _kept_files() -> KeptFiles | None:
     """Returns where states are kept; None where the disk lets nobody keep anything."""
     try:
         return KeptFiles(cache_root() / "kept")
-    except OSError:
+    except (OSError, ModelError):
         return None
 
 

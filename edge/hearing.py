@@ -135,10 +135,12 @@ class Ear:
             return
         is_new = not self._is_known(rest)
         draft = self._drafted(rest)
-        if speech.moment is Moment.PAUSE:
+        if speech.moment is Moment.PAUSE and not speech.is_held:
             why = self._ended(draft, rest, speech.silence_s)
             if why is not None:
-                yield from self._accept(rest, why, speculated=not is_new)
+                # Where it is over because of its words, they were known before.
+                known = why is Why.INSTANT or not is_new
+                yield from self._accept(rest, why, speculated=known)
                 return
         if is_new:
             yield self._partial(draft)

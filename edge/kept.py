@@ -13,11 +13,13 @@ import hmac
 import os
 import secrets
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 KEY_BYTES = 32
+_ABANDONED_S = 3600
 _SEAL_BYTES = hashlib.sha256().digest_size
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -104,6 +106,10 @@ class KeptFiles:
 
     def _make_room(self, needed_bytes: int) -> None:
         found = []
+        for path in self.folder.glob(".*.kept.*"):
+            with suppress(OSError):  # what a writer that was killed left behind
+                if path.lstat().st_mtime < time.time() - _ABANDONED_S:
+                    path.unlink()
         for path in self.folder.glob("*.kept"):
             with suppress(OSError):
                 about = path.lstat()

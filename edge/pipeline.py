@@ -164,6 +164,7 @@ class Runtime:
         names = [character.name for character in pack.characters]
         name = self.conversation.character.name
         self.pack = pack
+        self.tiers = frozenset(map(Tier, pack.tiers))
         self._others.clear()
         self.conversation = Conversation(
             pack.character(name if name in names else None)
@@ -405,8 +406,8 @@ class Runtime:
         lines = declared.reply if declared else ()
         if not lines:
             return ""
-        self._n_canned += 1
         line = lines[self._n_canned % len(lines)]
+        self._n_canned += 1
         return fill_line(self.lexicon, line, intent.slots)
 
 

@@ -42,7 +42,7 @@ class Trace:
         self._file.write("[")
 
     @contextmanager
-    def span(self, name: str, **about: float | str) -> Iterator[None]:
+    def span(self, name: str, /, **about: float | str) -> Iterator[None]:
         """Notes how long the block took.
 
         Args:
@@ -59,7 +59,7 @@ class Trace:
             self.add(name, began_s, time.perf_counter() - began_s, **about)
 
     def add(
-        self, name: str, began_s: float, seconds: float, **about: float | str
+        self, name: str, began_s: float, seconds: float, /, **about: float | str
     ) -> None:
         """Notes a span that is over; ``began_s`` is of ``time.perf_counter``."""
         if self._file is None:

@@ -89,6 +89,8 @@ class Speech:
     moment: Moment
     silence_s: float
     """Since the last voiced frame."""
+    is_held: bool = False
+    """The button to talk is down, so that no pause ends it."""
 
     @property
     def is_over(self) -> bool:
@@ -236,6 +238,7 @@ class Segmenter:
             ),
             moment=moment,
             silence_s=n_silent * FRAME_S,
+            is_held=self._held,
         )
 
     def _finish(self, moment: Moment) -> list[SpeechEvent]:

@@ -24,7 +24,7 @@ import llguidance
 import numpy as np
 
 from edge.backends.llama_state import ReadPrefix, batches
-from edge.backends.llama_vocabulary import Constraints, Vocabulary
+from edge.backends.llama_vocabulary import Constraints, PromptTokens, Vocabulary
 from edge.kept import KeptFiles
 from edge.llm.model import (
     Generation,
@@ -50,7 +50,7 @@ class Llama:
         path: Of a GGUF file.
         threads: For prompt and answer alike.
         n_ctx: Tokens of prompt and answer together.
-        kv_bits: 16, or 8 for half the memory of what was read.
+        kv_bits: 16, or 8 for half the memory of what was read, where the model allows.
         kept: Where beginnings of prompts last between runs; None for nowhere.
     """
 
@@ -75,19 +75,7 @@ class Llama:
         )
         if not self._model:
             raise failed
-        context = llama_cpp.llama_context_default_params()
-        context.n_ctx = n_ctx
-        context.n_batch = context.n_ubatch = _BATCH_TOKENS
-        context.n_threads = context.n_threads_batch = threads
-        context.no_perf = True
-        # On processors, flash attention reads a prompt four times as slowly (SmolLM2,
-        # 16 tokens after 400: 270 ms against 65); what it reads cannot be kept in 8
-        # bits without it, though.
-        context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        if kv_bits == 8:
-            context.type_k = context.type_v = llama_cpp.GGML_TYPE_Q8_0
-            context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        self._context = llama_cpp.llama_init_from_model(self._model, context)
+        self._context, kv_bits = self._open(threads, n_ctx, kv_bits)
         if not self._context:
             llama_cpp.llama_model_free(self._model)
             raise failed
@@ -110,24 +98,26 @@ class Llama:
 
     def fits(self, request: Generation) -> bool:
         """Returns whether prompt and answer fit the context."""
-        tokens, _ = self._tokens(request.prompt)
-        return len(tokens) + request.sampling.max_tokens <= self._n_ctx
+        prompt = self._tokens(request.prompt)
+        return len(prompt.tokens) + request.sampling.max_tokens <= self._n_ctx
 
     def prepare(self, prompt: Prompt) -> None:
         """Reads what of a prompt is to be kept, ahead of its first use."""
-        tokens, keeps = self._tokens(prompt)
-        if keeps and keeps[-1] < self._n_ctx:
-            self._read(tokens[: keeps[-1]], keeps, Event(), n_wanted=0)
+        asked = self._tokens(prompt)
+        if asked.keeps and asked.keeps[-1] < self._n_ctx:
+            opening = replace(asked, tokens=asked.tokens[: asked.keeps[-1]])
+            self._read(opening, Event(), n_wanted=0)
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix."""
         self._usage = Usage()
-        prompt, keeps = self._tokens(request.prompt)
+        prompt = self._tokens(request.prompt)
+        n_prompt = len(prompt.tokens)
         sampling = request.sampling
-        if len(prompt) + sampling.max_tokens > self._n_ctx:
+        if n_prompt + sampling.max_tokens > self._n_ctx:
             raise LlmError(
                 "prompt_too_long",
-                f"A prompt of {len(prompt)} tokens and an answer of "
+                f"A prompt of {n_prompt} tokens and an answer of "
                 f"{sampling.max_tokens} exceed the context of {self._n_ctx}.",
                 "Shorten the persona, the knowledge or the history.",
             )
@@ -139,7 +129,8 @@ class Llama:
             yield begin
         if answer.is_over():
             return
-        n_cached = self._read([*prompt, *pending], keeps, cancel)
+        begun = replace(prompt, tokens=(*prompt.tokens, *pending))
+        n_cached = self._read(begun, cancel)
         n_before = self._prefix.n_forwards
         n_left = sampling.max_tokens - len(pending)
         while n_left > 0 and not cancel.is_set():
@@ -147,8 +138,8 @@ class Llama:
             n_left -= len(pending)
             self._usage = replace(
                 answer.usage,
-                n_prompt=len(prompt),
-                n_cached=min(n_cached, len(prompt)),
+                n_prompt=n_prompt,
+                n_cached=min(n_cached, n_prompt),
                 n_forwards=self._prefix.n_forwards - n_before,
             )
             if piece := answer.text(pending):
@@ -165,35 +156,46 @@ class Llama:
             llama_cpp.llama_model_free(self._model)
             self._context = self._model = None
 
-    def _tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
+    def _open(self, threads: int, n_ctx: int, kv_bits: int) -> tuple[Any, int]:
+        """Returns a context, and the bits it keeps: 16 where 8 do not fit the model."""
+        context = llama_cpp.llama_context_default_params()
+        context.n_ctx = n_ctx
+        context.n_batch = context.n_ubatch = _BATCH_TOKENS
+        context.n_threads = context.n_threads_batch = threads
+        context.no_perf = True
+        # On processors, flash attention reads a prompt four times as slowly (SmolLM2,
+        # 16 tokens after 400: 270 ms against 65); what it reads cannot be kept in 8
+        # bits without it, though.
+        context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        if kv_bits == 8:
+            context.type_k = context.type_v = llama_cpp.GGML_TYPE_Q8_0
+            context.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        opened = llama_cpp.llama_init_from_model(self._model, context)
+        if not opened and kv_bits == 8:  # heads that are no multiple of a block of 32
+            return self._open(threads, n_ctx, 16)
+        return opened, kv_bits
+
+    def _tokens(self, prompt: Prompt) -> PromptTokens:
         return self._vocabulary.prompt(prompt.messages, prompt.prefix)
 
-    def _read(
-        self,
-        tokens: list[int],
-        keeps: list[int],
-        cancel: Event,
-        *,
-        n_wanted: int = 1,
-    ) -> int:
+    def _read(self, prompt: PromptTokens, cancel: Event, *, n_wanted: int = 1) -> int:
         """Reads a prompt, and returns how much of it was read before.
 
         Ends early where cancelled; what was read so far stays good.
 
         Args:
-            tokens: The prompt.
-            keeps: Lengths of its beginnings that are worth keeping.
+            prompt: The prompt, and the beginnings that are worth keeping.
             cancel: Ends it.
             n_wanted: Tokens at its end whose scores are wanted, so that they are read
                 whether or not they were before.
         """
-        n_cached = self._prefix.resume(tokens[: len(tokens) - n_wanted], keeps)
-        ahead = [keep - n_cached for keep in keeps]
-        for batch in batches(tokens[n_cached:], ahead):
+        n_cached = self._prefix.resume(prompt, n_wanted=n_wanted)
+        ahead = [keep - n_cached for keep in prompt.keeps]
+        for batch in batches(prompt.tokens[n_cached:], ahead):
             if cancel.is_set():
                 break
             self._prefix.read(batch)
-            if len(self._prefix.tokens) in keeps:
+            if len(self._prefix.tokens) in prompt.keeps:
                 self._prefix.keep()
         return n_cached
 
@@ -216,7 +218,7 @@ class _Answer:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._matcher: llguidance.LLMatcher | None = None
         if request.prompt.schema:
-            began = vocabulary.tokens(request.prompt.prefix)
+            began = vocabulary.begun(request.prompt.prefix)
             self._matcher = constraints.begin(request.prompt.schema, began)
         self.usage = Usage()
         self._is_over = False

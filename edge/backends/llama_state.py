@@ -19,6 +19,7 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
+from edge.backends.llama_vocabulary import PromptTokens
 from edge.kept import KeptFiles
 from edge.llm.model import LlmError
 
@@ -55,21 +56,23 @@ class ReadPrefix:
     def __post_init__(self) -> None:
         self._memory = llama_cpp.llama_get_memory(self.context)
 
-    def resume(self, prompt: Sequence[int], keeps: Sequence[int]) -> int:
+    def resume(self, prompt: PromptTokens, *, n_wanted: int) -> int:
         """Returns how much of a prompt the context holds, after making that most.
 
         Args:
-            prompt: Tokens.
-            keeps: Lengths of the beginnings that may lie on disk.
+            prompt: The prompt, and the beginnings of it that may lie on disk.
+            n_wanted: Tokens at its end that are not held, whatever was read before.
         """
-        prompt = list(prompt)
-        n_same = _n_common(self.tokens, prompt)
-        stored = self._longest_state(prompt, keeps, more_than=n_same + _WORTH_TOKENS)
+        wanted = list(prompt.tokens[: len(prompt.tokens) - n_wanted])
+        n_same = _n_common(self.tokens, wanted)
+        stored = self._longest_state(
+            wanted, prompt.keeps, more_than=n_same + _WORTH_TOKENS
+        )
         if len(self.tokens) - n_same > _WORTH_TOKENS:
             self._put_away()
         if stored is not None and self._restore(*stored):
-            n_same = len(self.tokens)
-        self._cut(n_same)
+            n_same = _n_common(self.tokens, wanted)
+        self._cut(min(n_same, len(self.tokens)))
         return len(self.tokens)
 
     def read(self, tokens: Sequence[int]) -> None:
@@ -100,15 +103,18 @@ class ReadPrefix:
     def _longest_state(
         self, prompt: list[int], keeps: Sequence[int], *, more_than: int
     ) -> tuple[tuple[int, ...], bytes] | None:
-        """Returns the longest state that a prompt begins with, if it is worth it."""
-        fitting = [
-            key
-            for key in self._states
-            if more_than < len(key) <= len(prompt) and prompt[: len(key)] == list(key)
-        ]
-        best = max(fitting, key=len, default=())
+        """Returns the state that has most in common with a prompt, if it is worth it.
+
+        One that was put away went on to an answer, or to words that are not remembered;
+        what is not in common is cut off once it is restored.
+        """
+        best: tuple[int, ...] = ()
+        n_best = more_than
+        for key in self._states:
+            if (n_common := _n_common(key, prompt)) > n_best:
+                best, n_best = key, n_common
         for n in sorted(keeps, reverse=True):
-            if self.kept is None or n <= max(len(best), more_than) or n > len(prompt):
+            if self.kept is None or not n_best < n <= len(prompt):
                 continue
             key = tuple(prompt[:n])
             state = self.kept.read(self._file(key))

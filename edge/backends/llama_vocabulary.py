@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
@@ -13,12 +14,21 @@ import numpy.typing as npt
 
 from edge.backends.failures import vendor_errors
 from edge.kept import KeptFiles
-from edge.llm.chat_format import CHATML, ChatFormat, Piece, parse_chat_format
+from edge.llm.chat_format import CHATML, ChatFormat, parse_chat_format
 from edge.llm.model import LlmError, Message
 
 _MAX_PIECE_BYTES = 512
 _MAX_SCHEMAS = 16
 """Compiled constraints kept; a scene has one, and scenes change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTokens:
+    """A prompt as the model reads it."""
+
+    tokens: tuple[int, ...]
+    keeps: tuple[int, ...]
+    """Lengths of the beginnings that are worth keeping, rising."""
 
 
 class Vocabulary:
@@ -35,25 +45,30 @@ class Vocabulary:
         """The vocabulary as llama.cpp knows it."""
         return self._vocab
 
-    def prompt(
-        self, messages: tuple[Message, ...], prefix: str
-    ) -> tuple[list[int], list[int]]:
-        """Returns a prompt's tokens, and how many of them are worth keeping.
-
-        The latter is a rising list: one for each message marked so.
-        """
+    def prompt(self, messages: tuple[Message, ...], prefix: str) -> PromptTokens:
+        """Returns a prompt's tokens, and which beginnings of it are worth keeping."""
         tokens: list[int] = []
         if llama_cpp.llama_vocab_get_add_bos(self._vocab):
             tokens.append(llama_cpp.llama_vocab_bos(self._vocab))
         keeps = []
-        for piece in (
-            *self.format.pieces(messages),
-            Piece(text=prefix, is_markup=False),
-        ):
+        for piece in self.format.pieces(messages):
             tokens += self.tokens(piece.text, is_markup=piece.is_markup)
             if piece.keep:
                 keeps.append(len(tokens))
-        return tokens, keeps
+        return PromptTokens(
+            tokens=tuple(tokens + self.begun(prefix)), keeps=tuple(keeps)
+        )
+
+    def begun(self, prefix: str) -> list[int]:
+        """Returns the tokens of an answer's beginning, as the model would write it.
+
+        Many vocabularies put a space before a text; after a line break there is none.
+        """
+        tokens = self.tokens(prefix)
+        if b"".join(map(self.piece, tokens)) == prefix.encode(errors="replace"):
+            return tokens
+        ahead, after = self.tokens("\n"), self.tokens(f"\n{prefix}")
+        return after[len(ahead) :] if after[: len(ahead)] == ahead else tokens
 
     def tokens(self, text: str, *, is_markup: bool = False) -> list[int]:
         """Returns the tokens of a text; special ones in markup only."""
@@ -160,7 +175,7 @@ class Constraints:
                     "key_separator": ":",
                 },
             )
-            matcher = llguidance.LLMatcher(self._tokenizer, grammar)
+            matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
             if matcher.is_error():
                 raise ValueError(matcher.get_error())
         return matcher

@@ -115,12 +115,10 @@ class Whisper:
                 median_filter_width=_MEDIAN_FRAMES,
             )[0]
         starts = _token_starts(aligned.alignments, len(tokens))
-        texts, groups = self._tokenizer.split_to_word_tokens(
-            [*tokens, self._tokenizer.eot]
-        )
+        texts, groups = self._tokenizer.split_to_word_tokens(tokens)
         return tuple(
             _words(
-                zip(texts, map(len, groups), strict=True),
+                _between_spaces(zip(texts, map(len, groups), strict=True)),
                 starts,
                 aligned.text_token_probs,
                 utterance,
@@ -191,6 +189,18 @@ def _token_starts(alignments: Sequence[tuple[int, int]], n_tokens: int) -> list[
         starts.setdefault(token, max(0, frame))
         last = max(last, frame)
     return [starts.get(n, last) * _ALIGNED_S for n in range(n_tokens + 1)]
+
+
+def _between_spaces(pieces: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """Yields words as a reader sees them: a full stop belongs to the one before."""
+    word, n_tokens = "", 0
+    for text, n in pieces:
+        if word and text[:1].isspace():
+            yield word, n_tokens
+            word, n_tokens = "", 0
+        word, n_tokens = word + text, n_tokens + n
+    if word:
+        yield word, n_tokens
 
 
 def _words(

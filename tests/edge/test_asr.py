@@ -203,3 +203,10 @@ def test_words_are_timed_once() -> None:
 
     assert once == twice == Transcript(text="go", words=(WORD,))
     assert recogniser.asked == ["words of go"]
+
+
+def test_a_repetition_that_was_cut_short_is_one() -> None:
+    said = "a single shot a single shot a single shot a single"
+
+    assert is_loop(said)
+    assert unlooped(said) == "a single shot"

@@ -190,7 +190,21 @@ def test_a_command_that_nothing_follows_is_accepted_at_the_first_pause(
     listener.say("stop it").pause(40)
 
     assert listener.texts == ["stop it"]
-    assert listener.ends == [(N_SPECULATE, Why.INSTANT, False)]
+    assert listener.ends == [(N_SPECULATE, Why.INSTANT, True)]
+
+
+@pytest.mark.parametrize("words", ["stop it", "go left", "well now"])
+def test_no_pause_ends_what_is_said_while_the_button_is_held(
+    listener: Listener, words: str
+) -> None:
+    listener.segmenter.press()
+    listener.say(words).pause(60)
+    assert listener.ends == []
+
+    listener.let_go()
+
+    assert listener.texts == [words]
+    assert listener.ends == [(60, Why.RELEASED, True)]
 
 
 def test_a_command_that_could_go_on_waits_for_a_short_pause(listener: Listener) -> None:
@@ -213,7 +227,7 @@ def test_a_player_who_goes_on_within_the_pause_is_heard_to_the_end(
     listener.say("go left").pause(N_COMPLETE - 1).say("at once").pause(40)
 
     assert listener.texts == ["go left at once"]
-    assert listener.ends == [(N_SPECULATE, Why.INSTANT, False)]
+    assert listener.ends == [(N_SPECULATE, Why.INSTANT, True)]
     assert listener.accepted[0].utterance.start_s == 0
 
 

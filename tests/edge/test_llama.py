@@ -240,8 +240,8 @@ def test_no_text_becomes_a_control_token(llama: Llama) -> None:
     asked = request(INJECTION, system=INJECTION, prefix=INJECTION)
     harmless = request("hello", system="hello", prefix="hello")
     vocabulary = llama._vocabulary
-    tokens, _ = llama._tokens(asked.prompt)
-    harmless_tokens, _ = llama._tokens(harmless.prompt)
+    tokens = llama._tokens(asked.prompt).tokens
+    harmless_tokens = llama._tokens(harmless.prompt).tokens
 
     assert controls(llama, vocabulary.tokens(INJECTION, is_markup=True))
     assert not controls(llama, vocabulary.tokens(INJECTION))

@@ -257,9 +257,6 @@ def test_wherever_it_is_cancelled_the_next_answer_is_whole(
     assert answer(small, long) == expected
 
 
-@pytest.mark.xfail(
-    strict=True, reason="such a vocabulary puts a space before what is decided"
-)
 def test_any_vocabulary_goes_on_from_what_is_decided(
     small: Llama, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -238,9 +238,9 @@ def test_a_state_with_a_seal_that_llama_cpp_refuses_is_read_anew(
     asked = request("What do you see?")
     first = load(tmp_path / "kept")
     expected = answer(first, asked)
-    tokens, keeps = first._tokens(asked.prompt)
-    for n in keeps:
-        name = first._prefix._file(tuple(tokens[:n]))
+    read = first._tokens(asked.prompt)
+    for n in read.keeps:
+        name = first._prefix._file(read.tokens[:n])
         assert KeptFiles(tmp_path / "kept").read(name)
         KeptFiles(tmp_path / "kept").write(name, b"no state at all")
 
@@ -248,6 +248,30 @@ def test_a_state_with_a_seal_that_llama_cpp_refuses_is_read_anew(
 
     assert answer(model, asked) == expected
     assert model.usage.n_cached == 0
+
+
+@pytest.mark.models
+def test_two_players_who_take_turns_read_their_history_once(llama_file: Path) -> None:
+    model = Llama(llama_file, threads=1)
+    told = ("Hello.", "Ahoy.", "Who are you?", "By the sea.") * 6
+    for words in ("Near: boat. What do you see?", "Near: cave. And behind it?"):
+        for persona in (WREN, TOM):
+            answer(model, request(words, persona=persona, told=told))
+            is_first = words.startswith("Near: boat")
+            n_new = model.usage.n_prompt - model.usage.n_cached
+            assert (n_new > 100) == is_first
+    model.close()
+
+
+def test_what_does_not_fit_8_bits_is_kept_in_16(tiny: TinyModels) -> None:
+    path = replace(tiny, template=TEMPLATE).llama()  # heads of 16 numbers
+    asked = request("What do you see?")
+    usual = Llama(path, threads=1)
+    short = Llama(path, threads=1, kv_bits=8)
+
+    assert answer(short, asked) == answer(usual, asked)
+    usual.close()
+    short.close()
 
 
 def test_a_full_disk_changes_no_answer(load: Load, tmp_path: Path) -> None:

@@ -160,9 +160,6 @@ def test_words_come_one_after_another_within_the_utterance(
     assert words[-1].end_s > words[0].start_s
 
 
-@pytest.mark.xfail(
-    strict=True, reason="full stops and commas come as words of their own"
-)
 def test_words_are_those_between_the_spaces(
     whisper: Whisper, silero: Silero, recordings: Path
 ) -> None:
