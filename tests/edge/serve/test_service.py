@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -369,15 +370,24 @@ def test_a_game_that_never_reads_is_cut_off(
     serving = narrow(serve())
     slow = Stranger(serving.port, max_queue=1)
     slow.enter()
-    with serving.client() as client:
-        n_sent = 0
+
+    def flood() -> None:
         with suppress(ConnectionClosed):
-            while True:
-                n_sent += 1
-                slow.send("say", id=n_sent, text="x" * 1000)
-        client.send("text", text="wave")
-        wait_for(client, "turn")
+            for n in count(1):
+                slow.send("say", id=n, text="x" * 1000)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    with serving.client() as client:
+        for _ in range(100_000):
+            client.send("text", text="wave")
+            wait_for(client, "turn")
+            if n_cut_off(serving):
+                break
     assert n_cut_off(serving) == 1
+    with suppress(OSError):
+        slow.connection.socket.shutdown(socket.SHUT_RDWR)
+    flooding.join(PATIENCE_S)
 
 
 def test_a_client_that_never_reads_does_not_hold_up_the_end(
