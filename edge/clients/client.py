@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import random
+import socket
 import threading
 import time
 from collections import deque
@@ -22,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from edge.audio import SAMPLE_RATE_HZ, Samples
@@ -162,7 +163,7 @@ class Client:
     def drop_connection(self) -> None:
         """Breaks the connection, as a bad cable would; it is taken up again."""
         with contextlib.suppress(OSError):
-            self._connection.socket.close()
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Ends the session."""
@@ -185,7 +186,7 @@ class Client:
                 max_size=MAX_TEXT_BYTES,
                 proxy=None,
             )
-        except (OSError, InvalidHandshake, TimeoutError) as error:
+        except (OSError, EOFError, WebSocketException) as error:
             raise ClientError(
                 "client_refused",
                 f"No service takes this client on port {self._port}.",
@@ -241,12 +242,13 @@ class Client:
         if self._role == "observer":
             return
         with self._lock:
+            # From here on, what is sent goes there, after what was not seen.
+            self._connection = connection
             if ready["resumed"]:
                 unseen = [(n, t) for n, t in self._unseen if n > ready["seen"]]
                 for _, text in unseen:
                     connection.send(text)
                 if self._n_samples > ready["audio_at"]:
-                    self._connection = connection
                     self.send("audio", at=self._n_samples)
                 return
             self._unseen.clear()
@@ -256,20 +258,19 @@ class Client:
                     self._events.put({"type": "lost", "utterance": number})
                 self._open_utterances.clear()
                 self._events.put({"type": "restarted"})
-                self._connection = connection
                 if self._scene is not None:
                     self.send("scene.set", **self._scene)
 
     def _read(self) -> None:
-        while not self._is_closing:
-            try:
-                for frame in self._connection:
-                    self._take(server_side().read(frame))
-            except (ConnectionClosed, OSError):
-                pass
-            if not self._reconnect():
-                break
-        self._events.put(None)
+        try:
+            while not self._is_closing:
+                with contextlib.suppress(ConnectionClosed, OSError):
+                    for frame in self._connection:
+                        self._take(server_side().read(frame))
+                if not self._reconnect():
+                    break
+        finally:
+            self._events.put(None)
 
     def _take(self, event: Message) -> None:
         if self._role == "game":
