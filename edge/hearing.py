@@ -116,6 +116,8 @@ class Ear:
     endpointing: Endpointing = field(default_factory=Endpointing)
     _accepted_s: float = field(init=False, default=0.0)
     """Audio-sample time up to which speech was accepted."""
+    _start_s: float = field(init=False, default=-1.0)
+    """Where the stream's utterance begins that is heard now."""
     _known: tuple[Utterance, Transcript] | None = field(init=False, default=None)
     """What was recognised last."""
     _stable: tuple[str, ...] = field(init=False, default=())
@@ -123,6 +125,9 @@ class Ear:
 
     def take(self, speech: Speech) -> Iterator[Heard]:
         """Yields what a stretch of speech tells: words so far, or that it is over."""
+        if speech.utterance.start_s != self._start_s:
+            self._start_s = speech.utterance.start_s
+            self._begin()
         rest = self._rest(speech.utterance)
         if rest is None:
             if speech.is_over:

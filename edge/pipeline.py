@@ -24,7 +24,7 @@ from edge.dialogue import (
 from edge.grammar import Completeness, claimed, completeness, match
 from edge.hearing import Accepted, Ear, Endpointing, WakePhrase
 from edge.intent import Intent, Tier, fill_line, read_intent
-from edge.lexicon import Lexicon, build_lexicon
+from edge.lexicon import Lexicon, build_lexicon, default_scene
 from edge.llm.model import Generation, LanguageModel, Prompt, Sampling
 from edge.llm.output import (
     DECIDED,
@@ -147,20 +147,20 @@ class Runtime:
         Raises:
             PackError: The templates make too many words with it.
         """
-        same_words = (
-            scene.objects == self.scene.objects and scene.facts == self.scene.facts
-        )
-        if not same_words:
+        if _said(scene) != _said(self.scene):
             self._set_lexicon(build_lexicon(self.pack, scene, previous=self.lexicon))
         self.scene = scene
 
     def set_pack(self, pack: Pack) -> None:
-        """Swaps the pack; the scene stays, conversations begin anew.
+        """Swaps the pack; a game's scene stays, conversations begin anew.
 
         Raises:
             PackError: The templates make too many words.
         """
-        lexicon = build_lexicon(pack, self.scene)
+        is_own = _said(self.scene) == _said(default_scene(self.pack))
+        scene = default_scene(pack) if is_own else self.scene
+        lexicon = build_lexicon(pack, scene)
+        self.scene = scene
         names = [character.name for character in pack.characters]
         name = self.conversation.character.name
         self.pack = pack
@@ -409,6 +409,12 @@ class Runtime:
         line = lines[self._n_canned % len(lines)]
         self._n_canned += 1
         return fill_line(self.lexicon, line, intent.slots)
+
+
+def _said(scene: Scene) -> tuple[object, ...]:
+    """Returns what of a scene decides on what can be said: not where things are."""
+    things = [(it.id, it.name, it.aliases, it.tags) for it in scene.objects]
+    return things, dict(scene.facts)
 
 
 def endpointing_of(pack: Pack) -> Endpointing:

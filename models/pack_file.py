@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from models.pack import Pack, PackError, Problem
+from models.pack import Pack, PackError, PackModels, Problem
 from models.pack_reader import read_pack
 from models.pack_syntax import parse_document
 from models.pack_table import Findings
@@ -78,6 +79,26 @@ def load_pack(name_or_path: str | os.PathLike[str]) -> Pack:
     if findings.problems:
         raise invalid(str(name_or_path), findings.problems)
     return pack
+
+
+def peek_models(name_or_path: str | os.PathLike[str]) -> PackModels | None:
+    """Returns the models a pack names, before it is read; None where it is unclear.
+
+    For those who want to begin to load them meanwhile; `load_pack` says what is wrong.
+    """
+    try:
+        folder = find_pack(name_or_path)
+        reader = _FolderReader(folder=folder)
+        text = reader.read_text("pack.toml", limit_bytes=MAX_PACK_BYTES)
+        named = tomllib.loads(text).get("models", {})
+        standard = PackModels()
+        return PackModels(
+            vad=str(named.get("vad", standard.vad)),
+            asr=str(named.get("asr", standard.asr)),
+            llm=str(named.get("llm", standard.llm)),
+        )
+    except (PackError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def invalid(name: str, problems: list[Problem]) -> PackError:

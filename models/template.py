@@ -12,10 +12,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hassil import expression as parsed
-from hassil.parse_expression import parse_sentence
-from hassil.parser import ParseError
+if TYPE_CHECKING:
+    from hassil import expression as parsed
 
 MAX_CHARS = 2_000
 MAX_DEPTH = 10
@@ -84,6 +84,10 @@ def parse_template(text: str) -> Node:
     Raises:
         TemplateError: The syntax is wrong, or the template is too long or too deep.
     """
+    # Here, since it takes a tenth of a second, and a start has better to do meanwhile.
+    from hassil.parse_expression import parse_sentence  # noqa: PLC0415
+    from hassil.parser import ParseError  # noqa: PLC0415
+
     text = " ".join(text.split())
     if len(text) > MAX_CHARS:
         raise TemplateError(f"a template may have {MAX_CHARS} characters")
@@ -134,6 +138,8 @@ def _check_name(reference: str) -> None:
 
 
 def _lowered(item: parsed.Expression) -> Node:
+    from hassil import expression as parsed  # noqa: PLC0415
+
     match item:
         case parsed.TextChunk():
             return Words(text=item.original_text)

@@ -1,4 +1,4 @@
-"""Vendor libraries, one file each; named in `edge.build` alone.
+"""Vendor libraries, one file each; named in `edge.engines` and `edge.build` alone.
 
 What the libraries read from the environment is set here, as they read it while they are
 imported: this runs before any of them is. A value the user has set stays.

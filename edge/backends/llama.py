@@ -38,9 +38,13 @@ from edge.llm.model import (
 from edge.llm.sampling import Logits, choose, penalised
 
 _BATCH_TOKENS = 512
+_MICRO_BATCH_TOKENS = 128
+"""Read at once: more were no faster, and took memory."""
 _PENALTY_TOKENS = 64
 """The latest tokens of prompt and answer count as recent, as in llama.cpp."""
 _NAMED_BYTES = 1 << 20
+_DROP_STEP = 0.1
+"""Of a model's loading."""
 
 
 class Llama:
@@ -59,7 +63,7 @@ class Llama:
         path: Path,
         *,
         threads: int,
-        n_ctx: int = 2048,
+        n_ctx: int = 1536,
         kv_bits: int = 16,
         kept: KeptFiles | None = None,
     ) -> None:
@@ -70,6 +74,8 @@ class Llama:
             "Run `headside models verify`.",
         )
         parameters = llama_cpp.llama_model_default_params()
+        self._file = _MappedFile(path)
+        parameters.progress_callback = self._file.callback
         self._model = llama_cpp.llama_model_load_from_file(
             str(path).encode(), parameters
         )
@@ -79,7 +85,7 @@ class Llama:
         if not self._context:
             llama_cpp.llama_model_free(self._model)
             raise failed
-        _drop_copied_pages(path)
+        self._file.give_back()
         self._n_ctx = n_ctx
         name = _identity(path)
         self._vocabulary = Vocabulary(self._model, kept)
@@ -129,6 +135,7 @@ class Llama:
             yield begin
         if answer.is_over():
             return
+        self._file.give_back()  # the rows of earlier words
         begun = replace(prompt, tokens=(*prompt.tokens, *pending))
         n_cached = self._read(begun, cancel)
         n_before = self._prefix.n_forwards
@@ -160,7 +167,8 @@ class Llama:
         """Returns a context, and the bits it keeps: 16 where 8 do not fit the model."""
         context = llama_cpp.llama_context_default_params()
         context.n_ctx = n_ctx
-        context.n_batch = context.n_ubatch = _BATCH_TOKENS
+        context.n_batch = _BATCH_TOKENS
+        context.n_ubatch = _MICRO_BATCH_TOKENS
         context.n_threads = context.n_threads_batch = threads
         context.no_perf = True
         # On processors, flash attention reads a prompt four times as slowly (SmolLM2,
@@ -309,23 +317,42 @@ def _identity(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _drop_copied_pages(path: Path) -> None:
-    """Gives back the file's pages that llama.cpp copied into buffers of its own.
+class _MappedFile:
+    """The pages of a model file, given back once llama.cpp has copied them.
 
     It maps the whole file and repacks most weights for the processor; the pages it read
-    them from stay counted until they are given back. Those still in use come back from
-    the page cache.
+    them from stay counted until they are given back. Those still in use, such as the
+    rows of the words in a prompt, come back from the page cache when they are read.
     """
-    if sys.platform != "linux":
-        return
-    real = os.path.realpath(path)
-    madvise = ctypes.CDLL(None, use_errno=True).madvise
-    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
-        span, *_, name = line.split(maxsplit=5)
-        if name == real:
-            start, end = (int(bound, 16) for bound in span.split("-"))
-            madvise(start, end - start, mmap.MADV_DONTNEED)
+
+    def __init__(self, path: Path) -> None:
+        self._name = os.path.realpath(path)
+        self._progress = 0.0
+        self.callback = llama_cpp.llama_progress_callback(self._loading)
+        """What llama.cpp calls while it loads; it must live so long."""
+
+    def give_back(self) -> None:
+        """Gives all pages back."""
+        if sys.platform != "linux":
+            return
+        # Looked up anew each time: llama.cpp gives up parts of it once it has loaded.
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+            span, *_, name = line.split(maxsplit=5)
+            if name == self._name:
+                start, end = (int(bound, 16) for bound in span.split("-"))
+                _madvise(start, end - start, mmap.MADV_DONTNEED)
+
+    def _loading(self, progress: float, _data: Any) -> bool:
+        if progress >= self._progress + _DROP_STEP:
+            self._progress = progress
+            self.give_back()
+        return True
+
+
+def _madvise(start: int, length: int, advice: int) -> None:
+    call = ctypes.CDLL(None, use_errno=True).madvise
+    call.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    call(start, length, advice)
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]

@@ -18,14 +18,18 @@ from typing import Any
 
 import ctranslate2
 import numpy as np
-from faster_whisper import WhisperModel
-from faster_whisper.audio import pad_or_trim
-from faster_whisper.tokenizer import Tokenizer
-from faster_whisper.transcribe import get_suppressed_tokens
 
 from edge.asr import AsrError, Transcript, Word, is_loop, unlooped
 from edge.backends.failures import vendor_errors
+from edge.backends.stand_in import without
 from edge.vad import Utterance
+
+# PyAV decodes files, which nothing here does with it: 18 MB, and codecs under the GPL.
+with without("av"):
+    from faster_whisper import WhisperModel
+    from faster_whisper.audio import pad_or_trim
+    from faster_whisper.tokenizer import Tokenizer
+    from faster_whisper.transcribe import get_suppressed_tokens
 
 _FRAMES_PER_S = 100
 _FULL_WINDOW_S = 30.0

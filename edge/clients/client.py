@@ -29,6 +29,7 @@ from websockets.sync.client import ClientConnection, connect
 from edge.audio import SAMPLE_RATE_HZ, Samples
 from edge.serve.secret import Meeting, new_nonce
 from edge.serve.wire import (
+    MAX_AUDIO_BYTES,
     MAX_TEXT_BYTES,
     PATH,
     VERSION,
@@ -140,8 +141,12 @@ class Client:
         What is sent while there is no connection is lost; time goes on all the same.
         """
         pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+        for at in range(0, len(pcm), MAX_AUDIO_BYTES):
+            self._send_pcm(pcm[at : at + MAX_AUDIO_BYTES])
+
+    def _send_pcm(self, pcm: bytes) -> None:
         with self._lock:
-            self._n_samples += len(samples)
+            self._n_samples += len(pcm) // 2
             with contextlib.suppress(ConnectionClosed, OSError):
                 self._connection.send(pcm)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from edge.audio import MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_RATE_HZ, AudioChunk
 from edge.build import RuntimeOptions, build_runtime, open_microphone, open_sound
+from edge.commands.choices import TierChoice
 from edge.commands.events import error_line
 from edge.commands.show import JsonShow, PageShow, Show
 from edge.intent import Tier
@@ -25,13 +25,6 @@ from models.pack_file import load_pack
 from models.store import Store
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-class TierChoice(StrEnum):
-    """The recognisers a run can use."""
-
-    GRAMMAR = "grammar"
-    LLM = "llm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

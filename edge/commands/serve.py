@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from edge.build import RuntimeOptions, build_runtime
-from edge.commands.run import TierChoice
-from edge.intent import Tier
+from edge.commands.choices import TierChoice
+from edge.engines import EngineNames, Engines
 from edge.kept import private_key
-from edge.serve.secret import metrics_token
-from edge.serve.server import ServeError, ServeOptions, Service, is_loopback
-from models.pack_file import load_pack
+from edge.serve.loopback import ServeError, is_loopback
+from models.pack import PackModels
+from models.pack_file import load_pack, peek_models
 from models.store import Store, cache_root
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -88,6 +86,20 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
             f"{host} is not loopback: other machines could reach the service.",
             "Use 127.0.0.1; adb forward and ssh -L carry it elsewhere.",
         )
+    # Engines load outside Python; the rest is imported and read meanwhile.
+    store = Store.default()
+    named = peek_models(pack) or PackModels()
+    engines = Engines(
+        EngineNames(vad=vad or named.vad, asr=asr or named.asr, llm=llm or named.llm),
+        store,
+        device=device,
+        threads=threads,
+    )
+    from edge.build import RuntimeOptions, build_runtime  # noqa: PLC0415
+    from edge.intent import Tier  # noqa: PLC0415
+    from edge.serve.secret import metrics_token  # noqa: PLC0415
+    from edge.serve.server import ServeOptions, Service  # noqa: PLC0415
+
     secret_path = secret_file or cache_root() / "serve.secret"
     secret = _secret(secret_path)
     options = RuntimeOptions(
@@ -100,7 +112,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         llm=llm,
         prepare=True,
     )
-    runtime = build_runtime(load_pack(pack), Store.default(), options)
+    runtime = build_runtime(load_pack(pack), store, options, engines)
     service = Service(
         runtime,
         pack,
@@ -123,9 +135,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
             ready_s=round(ready_s, 3),
         )
     else:
+        from rich.console import Console  # noqa: PLC0415
+
+        address = f"[{host}]" if ":" in host else host
         console = Console(highlight=False, soft_wrap=True)
         console.print(
-            f"Serving {runtime.pack.title} on ws://{host}:{service.port}/v1 "
+            f"Serving {runtime.pack.title} on ws://{address}:{service.port}/v1 "
             f"({runtime.pack.listening.mode}, {runtime.threads} threads).",
             markup=False,
         )

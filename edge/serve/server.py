@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import threading
@@ -17,6 +16,7 @@ from websockets.sync.server import ServerConnection, serve
 from edge.pipeline import Runtime
 from edge.serve.door import GREETING_S, Door, Guest, LimitedSocket
 from edge.serve.link import FAREWELL_S, Link
+from edge.serve.loopback import ServeError, is_loopback
 from edge.serve.metrics import Metrics
 from edge.serve.outgoing import with_session
 from edge.serve.session import Services, Session
@@ -44,10 +44,6 @@ BYE_S = 5.0
 """How long a client waits at most for the turn that its goodbye cut short."""
 MAX_REFUSED_FRAMES = 100
 """Of one connection; then it is cut off."""
-
-
-class ServeError(HeadsideError):
-    """The service cannot begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,16 +323,6 @@ def _logger() -> logging.Logger:
 
 def _is_worth_telling(record: logging.LogRecord) -> bool:
     return record.msg not in {"unexpected internal error", "keepalive ping failed"}
-
-
-def is_loopback(host: str) -> bool:
-    """Returns whether a host is this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listening(host: str, port: int) -> LimitedSocket:

@@ -9,9 +9,10 @@ from threading import Event as Cancel
 
 import pytest
 
-from edge.build import ECHO, RuntimeOptions, build_runtime
+from edge.build import RuntimeOptions, build_runtime
 from edge.commands.run import play
 from edge.commands.show import JsonShow
+from edge.engines import ECHO
 from edge.pipeline import Runtime
 from models.pack import IntentDeclaration
 from models.pack_file import load_pack, pack_names

@@ -11,7 +11,7 @@ import pytest
 
 from edge.asr import Recogniser, Transcript
 from edge.audio import SAMPLE_RATE_HZ, Samples
-from edge.build import _BACKENDS, ECHO, _backend
+from edge.engines import _BACKENDS, ECHO, _backend
 from edge.intent import Intent, Slot, Tier
 from edge.llm.model import Generation, LanguageModel, Message, Prompt, Role, Sampling
 from edge.llm.output import DECIDED, ReplyText, read_answer, reply_prefix

@@ -12,13 +12,12 @@ import pytest
 from edge.backends import llama as llama_backend
 from edge.backends.echo import EchoDetector, EchoModel, EchoRecogniser
 from edge.build import (
-    ECHO,
-    BuildError,
     RuntimeOptions,
     build_runtime,
     microphone_name,
     open_sound,
 )
+from edge.engines import ECHO, BuildError
 from edge.intent import Tier
 from edge.llm.model import Sampling
 from edge.pipeline import Runtime

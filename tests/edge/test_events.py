@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from edge.asr import Transcript
-from edge.build import ECHO, RuntimeOptions, build_runtime
+from edge.build import RuntimeOptions, build_runtime
 from edge.commands.events import (
     SCHEMA_FILE,
     error_line,
@@ -26,6 +26,7 @@ from edge.commands.events import (
 from edge.commands.run import play
 from edge.commands.show import JsonShow
 from edge.dialogue import Reply
+from edge.engines import ECHO
 from edge.intent import Intent, Slot, Tier
 from edge.pipeline import Stage, StageTiming, Turn, TurnEvent
 from models.errors import ModelError

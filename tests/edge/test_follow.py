@@ -10,7 +10,8 @@ import pytest
 
 from edge.audio import AudioChunk, Samples
 from edge.backends.echo import EchoRecogniser
-from edge.build import ECHO, RuntimeOptions, build_runtime
+from edge.build import RuntimeOptions, build_runtime
+from edge.engines import ECHO
 from edge.pipeline import Runtime
 from models.pack_file import load_pack
 from models.store import Store

@@ -14,8 +14,9 @@ import pytest
 
 from edge.asr import Transcript
 from edge.audio import AudioChunk
-from edge.build import ECHO, RuntimeOptions, build_runtime
+from edge.build import RuntimeOptions, build_runtime
 from edge.dialogue import Reply
+from edge.engines import ECHO
 from edge.intent import Intent, Tier
 from edge.llm.model import Generation, LlmError, Prompt, Role, Usage
 from edge.llm.output import reply_prefix

@@ -14,8 +14,9 @@ import pytest
 from edge import template_graph
 from edge.asr import Transcript, Word
 from edge.backends.echo import EchoRecogniser
-from edge.build import ECHO, RuntimeOptions, build_runtime
+from edge.build import RuntimeOptions, build_runtime
 from edge.dialogue import CUT, Outcome
+from edge.engines import ECHO
 from edge.grammar import Completeness
 from edge.intent import Intent, Tier
 from edge.llm.model import Role

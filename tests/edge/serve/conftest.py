@@ -17,8 +17,9 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from edge.asr import Transcript
-from edge.build import ECHO, RuntimeOptions, build_runtime
+from edge.build import RuntimeOptions, build_runtime
 from edge.clients.client import Client
+from edge.engines import ECHO
 from edge.llm.model import Generation, LanguageModel, Prompt, Usage
 from edge.pipeline import Runtime
 from edge.serve.metrics import Metrics

@@ -20,8 +20,9 @@ from websockets.sync.server import serve as squat
 
 from edge.clients.client import Client, ClientError
 from edge.serve.door import MAX_STRANGERS
+from edge.serve.loopback import ServeError
 from edge.serve.secret import Meeting, metrics_token
-from edge.serve.server import ServeError, ServeOptions, Service
+from edge.serve.server import ServeOptions, Service
 from edge.serve.wire import MAX_GREETING_BYTES
 from tests.edge.serve.conftest import (
     PATIENCE_S,

@@ -1,0 +1,216 @@
+"""Engines by name: each loaded on a thread of its own, as soon as its name is known.
+
+This module imports little, so that a service can begin to load its models before it has
+read its pack: engines load outside Python, and the rest is imported meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.kept import KeptFiles
+from edge.probe import require_usable
+from models.device import DeviceProfile, device_profile
+from models.errors import HeadsideError, ModelError
+from models.store import Store, cache_root
+
+if TYPE_CHECKING:
+    from edge.asr import Recogniser
+    from edge.llm.model import LanguageModel
+    from edge.vad import SpeechDetector
+
+_MALLOC = {-1: 4 << 20, -3: 1 << 20, -8: 2}
+"""M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX, as glibc's malloc.h has them."""
+ECHO = "echo"
+"""Name of the stand-in for any model."""
+
+_BACKENDS = {
+    "vad": {
+        "silero": "edge.backends.silero:Silero",
+        ECHO: "edge.backends.echo:EchoDetector",
+    },
+    "asr": {
+        "whisper": "edge.backends.whisper:Whisper",
+        ECHO: "edge.backends.echo:EchoRecogniser",
+    },
+    "llm": {"llama": "edge.backends.llama:Llama", ECHO: "edge.backends.echo:EchoModel"},
+}
+
+
+class BuildError(HeadsideError):
+    """The parts of a runtime do not go together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineNames:
+    """The models to load: names in the store, files of the user's own, or ``echo``."""
+
+    vad: str
+    asr: str
+    llm: str
+
+
+class Engines:
+    """The engines of a runtime, being loaded in parallel.
+
+    Args:
+        names: Of the models.
+        store: Where they are.
+        device: Whose threads and memory to use.
+        threads: For each engine; the device's number where None.
+
+    Raises:
+        ModelError: There is no such device.
+    """
+
+    def __init__(
+        self,
+        names: EngineNames,
+        store: Store,
+        *,
+        device: str,
+        threads: int | None = None,
+    ) -> None:
+        profile = device_profile(device)
+        _tame_allocator()
+        self.names = names
+        self.threads = threads or _threads(profile)
+        pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="headside-load")
+        self._asr = pool.submit(_load_asr, names.asr, store, self.threads)
+        self._llm = pool.submit(_load_llm, names.llm, store, self.threads, profile)
+        self._vad = pool.submit(_load_vad, names.vad, store)
+        pool.shutdown(wait=False)
+
+    def detector(self) -> SpeechDetector:
+        """Returns the voice detector, once it is loaded.
+
+        Raises:
+            HeadsideError: It is missing or cannot be loaded.
+        """
+        return self._vad.result()
+
+    def recogniser(self) -> Recogniser:
+        """Returns the recogniser, once it is loaded.
+
+        Raises:
+            HeadsideError: It is missing or cannot be loaded.
+        """
+        return self._asr.result()
+
+    def model(self) -> LanguageModel:
+        """Returns the language model, once it is loaded.
+
+        Raises:
+            HeadsideError: It is missing or cannot be loaded.
+        """
+        return self._llm.result()
+
+
+def _threads(profile: DeviceProfile) -> int:
+    wanted = profile.n_inference_threads.value
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return max(1, min(wanted or 2, here or os.cpu_count() or 1))
+
+
+def _load_vad(name: str, store: Store) -> SpeechDetector:
+    if name == ECHO:
+        detector: SpeechDetector = _backend("vad", ECHO)()
+    else:
+        detector = _backend("vad", "silero")(_model_file(name, ".onnx", store))
+    return detector
+
+
+def _load_asr(name: str, store: Store, threads: int) -> Recogniser:
+    if name == ECHO:
+        recogniser: Recogniser = _backend("asr", ECHO)()
+    else:
+        recogniser = _backend("asr", "whisper")(store.path(name), threads=threads)
+    return recogniser
+
+
+def _load_llm(
+    name: str, store: Store, threads: int, profile: DeviceProfile
+) -> LanguageModel:
+    if name == ECHO:
+        model: LanguageModel = _backend("llm", ECHO)()
+    else:
+        path = _model_file(name, ".gguf", store)
+        model = _backend("llm", "llama")(
+            path,
+            threads=threads,
+            kv_bits=profile.kv_bits.value or 16,
+            kept=_kept_files(),
+        )
+    return model
+
+
+def _tame_allocator() -> None:
+    """Has glibc give large blocks back at once, and share pools between threads.
+
+    Engines work in large blocks that come and go; a pool for each thread keeps the most
+    that each ever needed.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        for parameter, value in _MALLOC.items():
+            libc.mallopt(parameter, value)
+
+
+def give_back_memory() -> None:
+    """Gives the system what loading left over; the allocator would hold on to it."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+def _kept_files() -> KeptFiles | None:
+    """Returns where states are kept; None where the disk lets nobody keep anything."""
+    try:
+        return KeptFiles(cache_root() / "kept")
+    except (OSError, ModelError):
+        return None
+
+
+def _model_file(name: str, suffix: str, store: Store) -> Path:
+    """Returns a model's one file: of the store, or the user's own once it was tried."""
+    if name.endswith(suffix):
+        require_usable(Path(name))
+        return Path(name)
+    files = sorted(store.path(name).glob(f"*{suffix}"))
+    if len(files) != 1:
+        raise BuildError(
+            "model_format",
+            f"The model {name} is not a single {suffix} file.",
+            "Name a model of another format.",
+        )
+    return files[0]
+
+
+def _backend(role: str, name: str) -> Callable[..., Any]:
+    return load_backend(_BACKENDS[role][name])
+
+
+def load_backend(
+    target: str, hint: str = "Run `headside doctor` to see what is missing."
+) -> Callable[..., Any]:
+    """Returns a backend by its place, imported now.
+
+    Raises:
+        BuildError: ``engine_missing``.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        factory: Callable[..., Any] = getattr(
+            importlib.import_module(module), attribute
+        )
+    except (ImportError, OSError) as cause:
+        raise BuildError(
+            "engine_missing", f"An engine cannot be loaded: {cause}.", hint
+        ) from cause
+    return factory

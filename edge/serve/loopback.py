@@ -1,0 +1,21 @@
+"""Where a service may listen: on this machine, and nowhere else."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from models.errors import HeadsideError
+
+
+class ServeError(HeadsideError):
+    """The service cannot begin."""
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether a host is this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
