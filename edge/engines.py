@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from edge.llm.model import LanguageModel
     from edge.vad import SpeechDetector
 
-_MALLOC = {-1: 4 << 20, -3: 1 << 20, -8: 2}
-"""M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_ARENA_MAX, as glibc's malloc.h has them."""
+_M_ARENA_MAX = -8
+"""As glibc's malloc.h has it."""
 ECHO = "echo"
 """Name of the stand-in for any model."""
 
@@ -80,7 +80,7 @@ class Engines:
         threads: int | None = None,
     ) -> None:
         profile = device_profile(device)
-        _tame_allocator()
+        _share_memory_pools()
         self.names = names
         self.threads = threads or _threads(profile)
         pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="headside-load")
@@ -152,15 +152,13 @@ def _load_llm(
     return model
 
 
-def _tame_allocator() -> None:
-    """Has glibc give large blocks back at once, and share pools between threads.
+def _share_memory_pools() -> None:
+    """Has glibc keep two pools instead of one for each thread.
 
-    Engines work in large blocks that come and go; a pool for each thread keeps the most
-    that each ever needed.
+    Each would keep the most that its thread ever needed.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        for parameter, value in _MALLOC.items():
-            libc.mallopt(parameter, value)
+        libc.mallopt(_M_ARENA_MAX, 2)
 
 
 def give_back_memory() -> None:

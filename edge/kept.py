@@ -62,8 +62,11 @@ class KeptFiles:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._key = private_key(self.folder / "key")
 
-    def read(self, name: str) -> bytes | None:
-        """Returns what was written under a name; None where it is not, or altered."""
+    def read(self, name: str) -> memoryview | None:
+        """Returns what was written under a name; None where it is not, or altered.
+
+        It is not copied: states of a language model are large.
+        """
         path = self._path(name)
         try:
             sealed = _read_private(path)
@@ -78,7 +81,7 @@ class KeptFiles:
             return None
         with suppress(OSError):
             os.utime(path)
-        return bytes(content)
+        return content
 
     def write(self, name: str, content: bytes) -> bool:
         """Returns whether the content could be kept; a full disk is no failure."""

@@ -102,7 +102,7 @@ class ReadPrefix:
 
     def _longest_state(
         self, prompt: list[int], keeps: Sequence[int], *, more_than: int
-    ) -> tuple[tuple[int, ...], bytes] | None:
+    ) -> tuple[tuple[int, ...], bytes | memoryview] | None:
         """Returns the state that has most in common with a prompt, if it is worth it.
 
         One that was put away went on to an answer, or to words that are not remembered;
@@ -125,12 +125,14 @@ class ReadPrefix:
         self._states.move_to_end(best)
         return best, self._states[best]
 
-    def _restore(self, key: tuple[int, ...], state: bytes) -> bool:
+    def _restore(self, key: tuple[int, ...], state: bytes | memoryview) -> bool:
         llama_cpp.llama_memory_clear(self._memory, False)
         self.tokens.clear()
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        pointer = np.frombuffer(state, np.uint8).ctypes.data_as(
+            ctypes.POINTER(ctypes.c_uint8)
+        )
         n = llama_cpp.llama_state_seq_set_data(
-            self.context, buffer, len(state), _SEQUENCE
+            self.context, pointer, len(state), _SEQUENCE
         )
         if n != len(state):
             llama_cpp.llama_memory_clear(self._memory, True)

@@ -197,7 +197,7 @@ def _tokenizer(
         if kept is not None:
             kept.write(name, _packed(pieces))
     else:
-        pieces = _unpacked(packed, vocabulary.size)
+        pieces = _unpacked(bytes(packed), vocabulary.size)
     tokenize = ctypes.cast(
         llama_cpp.llama_cpp._lib.llama_tokenize,  # noqa: SLF001 - as llguidance does
         ctypes.c_void_p,

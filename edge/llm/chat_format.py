@@ -102,7 +102,7 @@ def parse_chat_format(
     asked = json.dumps([_FORM, template, bos, eos])
     name = f"chat {hashlib.sha256(asked.encode()).hexdigest()}"
     if kept is not None and (known := kept.read(name)):
-        return ChatFormat(**json.loads(known))
+        return ChatFormat(**json.loads(bytes(known)))
     found = _parsed(template, bos=bos, eos=eos)
     if kept is not None:
         kept.write(name, json.dumps(asdict(found)).encode())
