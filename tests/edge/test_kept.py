@@ -235,9 +235,9 @@ def test_what_is_larger_than_the_cap_pushes_nothing_out(tmp_path: Path) -> None:
 def test_two_writers_leave_one_whole_content(tmp_path: Path) -> None:
     contents = [bytes([n]) * 50_000 for n in range(8)]
 
-    def write(content: bytes) -> bytes | None:
+    def write(data: bytes) -> bytes | None:
         kept = KeptFiles(tmp_path / "kept")
-        assert kept.write("one", content)
+        assert kept.write("one", data)
         return content(kept, "one")
 
     with ThreadPoolExecutor(8) as writers:
