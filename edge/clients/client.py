@@ -183,7 +183,7 @@ class Client:
 
     def _connect(self) -> ClientConnection:
         try:
-            connection = connect(
+            opening = connect(
                 f"ws://127.0.0.1:{self._port}{PATH}",
                 compression=None,
                 open_timeout=_TIMEOUT_S,
@@ -191,6 +191,8 @@ class Client:
                 max_size=MAX_TEXT_BYTES,
                 proxy=None,
             )
+            # Newer versions open it here; it is closed by whoever ends the session.
+            connection: ClientConnection = opening.__enter__()  # noqa: PLC2801
         except (OSError, EOFError, WebSocketException) as error:
             raise ClientError(
                 "client_refused",

@@ -14,20 +14,21 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge.asr import Transcript
-from edge.dialogue import Conversation, Exchange, Outcome, Reply
+from edge.dialogue import Exchange, Outcome, Reply
 from edge.hearing import Accepted, Ended, Partial, WakePhrase
 from edge.intent import Intent
-from edge.normalise import words_of
 from edge.pipeline import Runtime, Turn
 from edge.scene import Scene
+from edge.serve.actions import Actions
 from edge.serve.capture import Capture
-from edge.serve.fields import intent_fields, timing_fields, transcript_fields
+from edge.serve.fields import timing_fields, transcript_fields
 from edge.serve.metrics import Metrics
 from edge.serve.outgoing import Outgoing
+from edge.serve.replies import Replies
 from edge.serve.tasks import Call, Task, Tasks, Typed
 from edge.serve.wire import Message, WireError
 from edge.serve.world import World
@@ -35,12 +36,6 @@ from edge.trace import Trace
 from edge.vad import Segmenter, Speech, SpeechEvent, SpeechStart
 from models.errors import HeadsideError
 from models.pack import Pack
-
-RESULT_WAIT_S = 0.3
-"""How long a reply waits for the game to say what became of its intents."""
-MAX_UNCONFIRMED = 8
-MAX_RESULTS = 64
-"""Of the latest intents."""
 
 
 @dataclass(slots=True)
@@ -86,7 +81,6 @@ class Session:
         self.reading = threading.RLock()
         """Held by the connection whose message is taken."""
         self._services = services
-        self._wants_results = wants_results
         self._lock = threading.Condition()
         self._tasks = Tasks()
         self._is_over = False
@@ -99,20 +93,10 @@ class Session:
         self._coming = 0
         """Number of the utterance that is being spoken; 0 where it has none yet."""
         self._n_utterances = 0
-        self._n_intents = 0
         self._n_overruns = 0
-        self._results: dict[int, tuple[bool, str]] = {}
-        self._numbers: list[tuple[int, Intent]] = []
-        """Intents of the turn that is being made."""
-        self._unconfirmed: dict[int, tuple[int, Intent]] = {}
-        self._heard: tuple[int, int] = (0, 0)
-        """The latest reply's utterance, and how much of it was played."""
-        self._said: tuple[int, str, Conversation] = (0, "", runtime.conversation)
-        """The latest reply's utterance, its text, and where it is remembered."""
         self._refused: Scene | None = None
         """The scene that could not be taken over."""
         self._scene_errors: list[str] = []
-        self._playing_until_s = -1.0
         runtime.outcomes = self._outcomes
         self.world = World(runtime.scene)
         self.capture = self._build_capture()
@@ -121,6 +105,13 @@ class Session:
         self.out = Outgoing(
             lambda: self.capture.time_s, lambda text: services.observed(text, self.name)
         )
+        self._actions = Actions(
+            self.out,
+            services.metrics,
+            lambda: runtime.scene.revision,
+            wants_results=wants_results,
+        )
+        self._replies = Replies(self.out, runtime.conversation)
         self._receivers: dict[str, Callable[[Message], None]] = {
             "audio": lambda m: self._take(self.capture.skip_to(m["at"])),
             "scene.set": self._scene(self.world.set_all),
@@ -136,10 +127,10 @@ class Session:
             "pause": lambda _: self._pause(is_paused=True),
             "resume": lambda _: self._pause(is_paused=False),
             "confirm": lambda m: self._call(
-                "confirm", self._confirm, m["intent"], m["yes"]
+                "confirm", self._actions.confirm, m["intent"], m["yes"]
             ),
             "choose": self._choose,
-            "result": self._result,
+            "result": self._actions.result,
             "frame": lambda _: self._services.metrics.late_frames.inc(),
             "played": self._played,
             "pack.reload": lambda _: self._call("reload", self._services.reload),
@@ -221,7 +212,7 @@ class Session:
         if self._answering is not None:
             self._answering.why = self._answering.why or why
             self._answering.cancel.set()
-        self._lock.notify_all()
+            self._actions.wake()
 
     def _add(self, task: Task) -> None:
         """Leaves a task."""
@@ -288,29 +279,12 @@ class Session:
             "Wait for a clarify.",
         )
 
-    def _result(self, message: Message) -> None:
-        number = message["intent"]
-        with self._lock:
-            if number > self._n_intents:
-                raise WireError(
-                    "result_unknown",
-                    f"There was no intent {number}.",
-                    "Answer intents by their number.",
-                )
-            self._results[number] = (message["ok"], message.get("reason", ""))
-            while len(self._results) > MAX_RESULTS:
-                del self._results[next(iter(self._results))]
-            self._lock.notify_all()
-
     def _played(self, message: Message) -> None:
-        self.capture.played(message["utterance"], ended=message["ended"])
-        self._playing_until_s = self.capture.time_s + (
-            0.0 if message["ended"] else 3600.0
-        )
-        with self._lock:
-            self._heard = (message["utterance"], message["characters"])
+        utterance, characters = message["utterance"], message["characters"]
+        self.capture.played(utterance, ended=message["ended"])
+        self._replies.played(message, self.capture.time_s)
         if message["ended"]:
-            self._call("played", self._note_cut, *self._heard)
+            self._call("played", self._replies.note_cut, utterance, characters)
 
     # On the inference thread --------------------------------------------------------
 
@@ -413,12 +387,9 @@ class Session:
                 self._end(number, "dropped", "no_wake_phrase")
                 return
             heard = admitted
-        is_played = utterance.start_s < self._playing_until_s
         # Who holds the button means to speak, even the character's own words.
-        if (
-            is_played
-            and self.capture.is_open_mic
-            and self._is_echo(heard.transcript.text)
+        if self.capture.is_open_mic and self._replies.is_echo(
+            heard.transcript.text, utterance.start_s
         ):
             self._end(number, "dropped", "echo")
             return
@@ -430,12 +401,11 @@ class Session:
             n_cancels, why = self._cancels
             if n_cancels == self._n_cancels:
                 self._answering = answering
-            self._numbers.clear()
         if self._answering is None:
             # While its words were looked for.
             self._end(number, "cancelled", why)
             return
-        said = ""
+        self._actions.begin()
         turn: Turn | None = None
         began_s = time.perf_counter()
         try:
@@ -444,34 +414,21 @@ class Session:
                     case Transcript():
                         self._send_transcript(number, event)
                     case Intent():
-                        self._send_intent(number, event, transcript)
+                        self._actions.send(number, event, transcript)
                     case Reply():
-                        said = f"{said} {event.text}".strip()
-                        self._said = (number, said, self.runtime.conversation)
-                        self._send_reply(number, event)
+                        self._replies.send(number, event, self.runtime.conversation)
                     case Turn():
                         turn = event
         except Exception as error:  # noqa: BLE001 - the utterance must end
             self.fail(_as_ours(error))
         with self._lock:
             self._answering = None
-        self._close(answering, turn, said, began_s)
+        self._close(answering, turn, began_s)
 
-    def _close(
-        self, answering: Answering, turn: Turn | None, said: str, began_s: float
-    ) -> None:
+    def _close(self, answering: Answering, turn: Turn | None, began_s: float) -> None:
         number = answering.utterance
         was_cut = answering.cancel.is_set()
-        if said:
-            utterance, characters = self._heard
-            heard = characters if utterance == number else 0
-            self.out.send(
-                "reply.end",
-                utterance=number,
-                characters=len(said),
-                cut_at=min(heard, len(said)) if was_cut else None,
-            )
-        if said and self._wake_phrase is not None:
+        if self._replies.end(number, was_cut=was_cut) and self._wake_phrase is not None:
             self._wake_phrase.awake(self.capture.time_s + self._wake_phrase.awake_s)
         for timing in turn.timings if turn else ():
             self._services.metrics.stage_seconds.labels(stage=timing.stage).observe(
@@ -531,69 +488,10 @@ class Session:
             **transcript_fields(transcript),
         )
 
-    def _send_intent(self, number: int, intent: Intent, heard: Transcript) -> None:
-        with self._lock:
-            self._n_intents += 1
-            own = self._n_intents
-            self._numbers.append((own, intent))
-        if intent.confirm:
-            self._unconfirmed[own] = (number, intent)
-            while len(self._unconfirmed) > MAX_UNCONFIRMED:
-                del self._unconfirmed[next(iter(self._unconfirmed))]
-            self.out.send(
-                "confirm",
-                utterance=number,
-                intent=own,
-                name=intent.name,
-                slots=intent.values,
-                question=intent.confirm[:400],
-            )
-            return
-        self._emit(number, own, intent, heard)
-
-    def _emit(
-        self, number: int, own: int, intent: Intent, heard: Transcript | None
-    ) -> None:
-        self._services.metrics.intents.labels(tier=intent.tier).inc()
-        self.out.send(
-            "intent",
-            utterance=number,
-            intent=own,
-            scene_rev=self.runtime.scene.revision,
-            **intent_fields(intent, heard),
-        )
-
-    def _send_reply(self, number: int, reply: Reply) -> None:
-        self.out.send(
-            "reply.delta",
-            utterance=number,
-            character=self.runtime.conversation.character.name,
-            text=reply.text[:2000],
-            emotion=reply.emotion,
-        )
-
     def _outcomes(self, intents: Sequence[Intent]) -> tuple[Outcome, ...]:
-        """Returns what became of intents, waiting a moment for the game to tell."""
-        with self._lock:
-            numbers = {
-                number: intent
-                for number, intent in self._numbers
-                if any(intent is asked for asked in intents)
-            }
-            done = {n for n, intent in numbers.items() if not intent.confirm}
-            if self._wants_results:
-                self._lock.wait_for(
-                    lambda: (
-                        done <= self._results.keys()
-                        or self._answering is None
-                        or self._answering.cancel.is_set()
-                    ),
-                    timeout=RESULT_WAIT_S,
-                )
-            found = {n: self._results.pop(n, (True, "")) for n in numbers}
-        return tuple(
-            Outcome(intent=intent, ok=found[n][0], reason=found[n][1])
-            for n, intent in numbers.items()
+        answering = self._answering
+        return self._actions.outcomes(
+            intents, lambda: answering is None or answering.cancel.is_set()
         )
 
     def _acknowledge(self) -> None:
@@ -611,8 +509,7 @@ class Session:
         if character:
             self.runtime.address(character)
         number = self._accept("typed", speculated=False, at_s=self.capture.time_s)
-        self._said = (number, text, self.runtime.conversation)
-        self._send_reply(number, Reply(text=text))
+        self._replies.send(number, Reply(text=text), self.runtime.conversation)
         self.runtime.conversation.remember(
             Exchange(player="...", intents=(), reply=text)
         )
@@ -625,39 +522,7 @@ class Session:
                 reply=Reply(text=text),
                 timings=(),
             ),
-            text,
             time.perf_counter(),
-        )
-
-    def _confirm(self, own: int, yes: bool) -> None:  # noqa: FBT001 - as on the wire
-        asked = self._unconfirmed.pop(own, None)
-        if asked is None:
-            raise WireError(
-                "nothing_to_confirm",
-                f"Nothing was asked about intent {own}.",
-                "Answer each confirm once.",
-            )
-        if yes:
-            number, intent = asked
-            self._emit(number, own, replace(intent, confirm=""), None)
-
-    def _note_cut(self, utterance: int, characters: int) -> None:
-        number, said, conversation = self._said
-        latest = conversation.exchanges[-1:]
-        if (
-            utterance == number
-            and characters < len(said)
-            and latest
-            and latest[0].reply.startswith(said)
-        ):
-            conversation.cut(characters)
-
-    def _is_echo(self, text: str) -> bool:
-        """Returns whether the microphone heard the character's own voice."""
-        heard, said = words_of(text), words_of(self._said[1])
-        return any(
-            said[at : at + len(heard)] == heard
-            for at in range(len(said) - len(heard) + 1)
         )
 
     def _build_capture(self) -> Capture:

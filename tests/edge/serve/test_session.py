@@ -13,7 +13,7 @@ from edge.backends.echo import EchoRecogniser
 from edge.llm.model import Generation
 from edge.pipeline import Runtime
 from edge.scene import Scene
-from edge.serve.session import RESULT_WAIT_S
+from edge.serve.actions import RESULT_WAIT_S
 from edge.serve.tasks import MAX_CALLS, MAX_WAITING
 from edge.serve.wire import WireError
 from models.pack import PackError
