@@ -192,7 +192,7 @@ class Client:
                 proxy=None,
             )
             # Newer versions open it here; it is closed by whoever ends the session.
-            connection: ClientConnection = opening.__enter__()  # noqa: PLC2801
+            connection: ClientConnection = opening.__enter__()
         except (OSError, EOFError, WebSocketException) as error:
             raise ClientError(
                 "client_refused",
