@@ -19,7 +19,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -155,7 +155,9 @@ def measure(*, threads: int, repeats: int) -> dict[str, object]:
     for clip in clips:
         for n in range(repeats + 1):
             for name, chain in chains.items():
-                found = chain.turn(clip.utterance, runtimes[clip.pack])
+                # Anew each time: the recogniser keeps what it computed of the latest.
+                utterance = replace(clip.utterance)
+                found = chain.turn(utterance, runtimes[clip.pack])
                 if found is None:
                     raise SystemExit(
                         f"{clip.name}: the chain {name!r} yields no intent; "

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import RECORDINGS, SHARED_CLIPS, load_now, spread
-from edge.asr import Transcript, is_loop, recognise
+from edge.asr import Transcript, is_loop, recognise, with_words
 from edge.backends import whisper as backend
 from edge.backends.silero import Silero
 from edge.backends.whisper import Whisper
@@ -36,7 +36,7 @@ from edge.evaluate import word_errors
 from edge.grammar import Completeness, completeness, match
 from edge.lexicon import Lexicon, build_lexicon, default_scene
 from edge.normalise import words_of
-from edge.vad import utterances
+from edge.vad import Utterance, utterances
 from models.pack_file import load_pack
 from models.store import Store
 
@@ -127,16 +127,17 @@ def measure(*, threads: int, n_commands: int) -> dict[str, Any]:
 def _both(
     recording: Recording, whisper: Whisper, detector: Silero, lexicon: Lexicon
 ) -> tuple[Heard, Heard]:
+    def recognised(utterance: Utterance) -> Transcript:
+        return recognise(
+            whisper,
+            utterance,
+            settles=lambda text: completeness(lexicon, text) is not Completeness.OPEN,
+        )
+
     def hear() -> Heard:
         began = time.perf_counter()
         parts = tuple(
-            recognise(
-                whisper,
-                utterance,
-                settles=lambda text: (
-                    completeness(lexicon, text) is not Completeness.OPEN
-                ),
-            )
+            with_words(whisper, utterance, recognised(utterance))
             for utterance in utterances(open_sound(recording.path), detector)
         )
         return Heard(parts=parts, seconds=time.perf_counter() - began)

@@ -71,7 +71,7 @@ class Recogniser(Protocol):
 def recognise(
     recogniser: Recogniser, utterance: Utterance, *, settles: Callable[[str], bool]
 ) -> Transcript:
-    """Returns what was said, with words and their times.
+    """Returns what was said, without words; see ``with_words``.
 
     Args:
         recogniser: Asked for a draft first.
@@ -81,7 +81,7 @@ def recognise(
     transcript = recogniser.draft(utterance)
     if transcript.is_draft and not settles(transcript.text):
         transcript = recogniser.transcribe(utterance)
-    return with_words(recogniser, utterance, transcript)
+    return transcript
 
 
 def with_words(

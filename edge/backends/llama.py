@@ -116,7 +116,12 @@ class Llama:
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix."""
-        self._usage = Usage()
+        try:
+            yield from self._generate(request, cancel)
+        finally:
+            self._file.give_back()  # the rows of this prompt's words
+
+    def _generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         prompt = self._tokens(request.prompt)
         n_prompt = len(prompt.tokens)
         sampling = request.sampling
@@ -135,7 +140,6 @@ class Llama:
             yield begin
         if answer.is_over():
             return
-        self._file.give_back()  # the rows of earlier words
         begun = replace(prompt, tokens=(*prompt.tokens, *pending))
         n_cached = self._read(begun, cancel)
         n_before = self._prefix.n_forwards

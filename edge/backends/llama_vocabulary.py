@@ -18,6 +18,7 @@ from edge.llm.chat_format import CHATML, ChatFormat, parse_chat_format
 from edge.llm.model import LlmError, Message
 
 _MAX_PIECE_BYTES = 512
+_MAX_KNOWN_TEXTS = 128
 _MAX_SCHEMAS = 16
 """Compiled constraints kept; a scene has one, and scenes change."""
 
@@ -36,6 +37,8 @@ class Vocabulary:
 
     def __init__(self, model: Any, kept: KeptFiles | None = None) -> None:
         self._vocab = llama_cpp.llama_model_get_vocab(model)
+        self._known: dict[tuple[str, bool], tuple[int, ...]] = {}
+        """Tokens of the latest texts: prompts consist of the same ones."""
         self.size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
         self.format = self._chat_format(model, kept)
         self._ends = self._end_tokens()
@@ -72,8 +75,17 @@ class Vocabulary:
 
     def tokens(self, text: str, *, is_markup: bool = False) -> list[int]:
         """Returns the tokens of a text; special ones in markup only."""
+        known = self._known.get((text, is_markup))
+        if known is None:
+            known = self._split(text, is_markup=is_markup)
+            if len(self._known) >= _MAX_KNOWN_TEXTS:
+                del self._known[next(iter(self._known))]
+            self._known[text, is_markup] = known
+        return list(known)
+
+    def _split(self, text: str, *, is_markup: bool) -> tuple[int, ...]:
         if not text:
-            return []
+            return ()
         # Half a character, as a broken terminal sends it, is no reason to fail.
         raw = text.encode(errors="replace")
         n_max = len(raw) + 8
@@ -83,7 +95,7 @@ class Vocabulary:
         )
         if n < 0:
             raise LlmError("llm_tokenise", "A text could not be turned into tokens.")
-        return tokens[:n]
+        return tuple(tokens[:n])
 
     def piece(self, token: int, *, with_markup: bool = False) -> bytes:
         """Returns a token's bytes; none of a special one, unless asked for."""
