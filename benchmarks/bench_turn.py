@@ -14,6 +14,10 @@ one is not measured here.
 
 from __future__ import annotations
 
+import edge  # noqa: F401 - first: it keeps numpy's threads from spinning, for both
+
+# isort: split
+
 import argparse
 import json
 import statistics
