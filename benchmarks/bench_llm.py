@@ -154,7 +154,9 @@ def _constrained(model: Llama, repeats: int) -> dict[str, Any]:
                 # Every token is asked for, forced or not.
                 with patch.object(backend._Answer, "forced", _none):  # noqa: SLF001
                     again, n_single = _answer(model, request)
-                same += again == text
+                same += (
+                    again.partition(REPLY_OPENS)[0] == text.partition(REPLY_OPENS)[0]
+                )
                 with_forcing += n_forwards
                 without += n_single
                 continue
