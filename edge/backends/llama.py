@@ -116,6 +116,7 @@ class Llama:
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix."""
+        self._usage = Usage()
         try:
             yield from self._generate(request, cancel)
         finally:
