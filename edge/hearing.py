@@ -130,8 +130,6 @@ class Ear:
             self._begin()
         rest = self._rest(speech.utterance)
         if rest is None:
-            if speech.is_over:
-                self._begin()
             return
         if speech.is_over:
             yield from self._accept(

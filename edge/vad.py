@@ -15,6 +15,7 @@ from models.errors import HeadsideError
 
 FRAME_SAMPLES = 512
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
+_NOTHING: Samples = np.zeros(0, np.float32)
 
 
 class VadError(HeadsideError):
@@ -256,17 +257,45 @@ def _n_frames(seconds: float) -> int:
     return max(1, round(seconds / FRAME_S))
 
 
+@dataclass(slots=True)
+class Framer:
+    """Cuts samples that come in pieces of any length into whole frames."""
+
+    _rest: Samples = field(init=False, default_factory=lambda: _NOTHING)
+
+    def push(self, samples: Samples) -> Samples:
+        """Returns the frames that are whole now, (n,) -> (k, 512); k may be 0."""
+        joined = np.concatenate([self._rest, samples])
+        n_whole = len(joined) // FRAME_SAMPLES * FRAME_SAMPLES
+        self._rest = joined[n_whole:]
+        return joined[:n_whole].reshape(-1, FRAME_SAMPLES)
+
+    def flush(self) -> Samples:
+        """Returns what is left as a frame padded with zeros, (k, 512); k is 0 or 1."""
+        missing = -len(self._rest) % FRAME_SAMPLES
+        return self.push(np.zeros(missing, np.float32))
+
+    def clear(self) -> None:
+        """Forgets what is left."""
+        self._rest = _NOTHING
+
+
 def frames_of(chunks: Iterable[AudioChunk]) -> Iterator[Samples]:
     """Yields blocks of whole frames, shape (n, 512); the last is padded with zeros."""
-    rest = np.zeros(0, np.float32)
+    framer = Framer()
     for chunk in chunks:
-        joined = np.concatenate([rest, chunk.samples])
-        n_whole = len(joined) // FRAME_SAMPLES * FRAME_SAMPLES
-        rest = joined[n_whole:]
-        if n_whole:
-            yield joined[:n_whole].reshape(-1, FRAME_SAMPLES)
-    if len(rest):
-        yield np.pad(rest, (0, FRAME_SAMPLES - len(rest))).reshape(1, FRAME_SAMPLES)
+        if len(frames := framer.push(chunk.samples)):
+            yield frames
+    if len(frames := framer.flush()):
+        yield frames
+
+
+def heard(
+    frames: Samples, detector: SpeechDetector, segmenter: Segmenter
+) -> Iterator[SpeechEvent]:
+    """Yields what some frames of a stream tell, shape (n, 512), n at least 1."""
+    for frame, probability in zip(frames, detector.probabilities(frames), strict=True):
+        yield from segmenter.push(frame, float(probability))
 
 
 def speech_events(
@@ -277,9 +306,7 @@ def speech_events(
     """Yields what is said in a stream, while it is said."""
     detector.reset()
     for frames in frames_of(chunks):
-        probabilities = detector.probabilities(frames)
-        for frame, probability in zip(frames, probabilities, strict=True):
-            yield from segmenter.push(frame, float(probability))
+        yield from heard(frames, detector, segmenter)
     yield from segmenter.flush()
 
 

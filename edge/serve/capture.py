@@ -13,11 +13,12 @@ import numpy as np
 from edge.audio import SAMPLE_RATE_HZ, Samples
 from edge.serve.wire import WireError
 from edge.vad import (
-    FRAME_SAMPLES,
+    Framer,
     Segmenter,
     SegmenterConfig,
     SpeechDetector,
     SpeechEvent,
+    heard,
 )
 
 PLAYED_TAIL_S = 0.25
@@ -51,7 +52,7 @@ class Capture:
         self._is_paused = False
         self._playing: int | None = None
         self._reopens_s = 0.0
-        self._rest = np.zeros(0, np.float32)
+        self._framer = Framer()
         self.n_samples = 0
         """Heard so far: where the next frame of PCM begins."""
 
@@ -72,19 +73,14 @@ class Capture:
                 f"A binary frame holds {len(pcm)} bytes, which are not whole samples.",
                 "Send 16-bit samples.",
             )
-        samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+        samples: Samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+        samples /= 32768
         self.n_samples += len(samples)
-        joined: Samples = np.concatenate([self._rest, samples])
-        n_whole = len(joined) // FRAME_SAMPLES * FRAME_SAMPLES
-        self._rest = joined[n_whole:]
-        if not n_whole or self._is_paused:
+        frames = self._framer.push(samples)
+        if not len(frames) or self._is_paused:
             return
         self._set_gate()
-        frames = joined[:n_whole].reshape(-1, FRAME_SAMPLES)
-        for frame, probability in zip(
-            frames, self._detector.probabilities(frames), strict=True
-        ):
-            yield from self._segmenter.push(frame, float(probability))
+        yield from heard(frames, self._detector, self._segmenter)
 
     def skip_to(self, sample: int) -> list[SpeechEvent]:
         """Returns what was said before a gap in the stream.
@@ -99,7 +95,7 @@ class Capture:
                 "Count samples from the stream's first.",
             )
         self.n_samples = sample
-        self._rest = np.zeros(0, np.float32)
+        self._framer.clear()
         self._detector.reset()
         return self._segmenter.skip_to(self.time_s)
 
@@ -113,7 +109,7 @@ class Capture:
     def pause(self, *, is_paused: bool) -> None:
         """The headset is off, or on again; what was being said is forgotten."""
         self._is_paused = is_paused
-        self._rest = np.zeros(0, np.float32)
+        self._framer.clear()
         self._segmenter.skip_to(self.time_s)
         self._detector.reset()
 
