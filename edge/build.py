@@ -15,7 +15,7 @@ from edge.intent import Tier
 from edge.lexicon import build_lexicon, default_scene
 from edge.llm.output import build_choices
 from edge.pipeline import Runtime, endpointing_of
-from models.pack import Pack, PackModels
+from models.pack import Pack
 from models.store import Store
 
 _WAV = "edge.backends.wav:SoundFile"
@@ -60,7 +60,9 @@ def build_runtime(
         HeadsideError: A model is missing or cannot be loaded, or a name is unknown.
     """
     character = pack.character(options.character)
-    names = engine_names(pack.models, options)
+    names = EngineNames.chosen(
+        pack.models, vad=options.vad, asr=options.asr, llm=options.llm
+    )
     if engines is None or engines.names != names:
         engines = Engines(names, store, device=options.device, threads=options.threads)
     # Meanwhile, since the engines load outside Python.
@@ -84,15 +86,6 @@ def build_runtime(
         runtime.prepare()
     give_back_memory()
     return runtime
-
-
-def engine_names(models: PackModels, options: RuntimeOptions) -> EngineNames:
-    """Returns the models to run: what the options name, or else what the pack does."""
-    return EngineNames(
-        vad=options.vad or models.vad,
-        asr=options.asr or models.asr,
-        llm=options.llm or models.llm,
-    )
 
 
 def open_sound(

@@ -20,6 +20,7 @@ from edge.kept import KeptFiles
 from edge.probe import require_usable
 from models.device import DeviceProfile, device_profile
 from models.errors import HeadsideError, ModelError
+from models.pack import PackModels
 from models.store import Store, cache_root
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class EngineNames:
     vad: str
     asr: str
     llm: str
+
+    @classmethod
+    def chosen(
+        cls, models: PackModels, *, vad: str | None, asr: str | None, llm: str | None
+    ) -> EngineNames:
+        """Returns what was asked for, and what the pack says of the rest."""
+        return cls(vad=vad or models.vad, asr=asr or models.asr, llm=llm or models.llm)
 
 
 class Engines:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from edge.build import RuntimeOptions, build_runtime, open_sound
 from edge.commands.events import error_line
+from edge.commands.options import AsJson, Device
 from edge.commands.run import play_sound
 from edge.commands.show import DemoShow, JsonShow, PageShow, Result
 from edge.evaluate import word_errors
@@ -47,15 +48,11 @@ class Case:
 
 @app.command(epilog="The models are fetched once; after that no network is needed.")
 def demo(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line, for machines.")
-    ] = False,
+    as_json: AsJson = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Fetch nothing, whatever is missing.")
     ] = False,
-    device: Annotated[
-        str, typer.Option(help="Whose threads to use: desktop, quest3, quest2.")
-    ] = "desktop",
+    device: Device = "desktop",
 ) -> None:
     """Run the chain on recordings of real speech.
 

@@ -14,8 +14,19 @@ from rich.console import Console
 
 from edge.audio import MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_RATE_HZ, AudioChunk
 from edge.build import RuntimeOptions, build_runtime, open_microphone, open_sound
-from edge.commands.choices import TierChoice
 from edge.commands.events import error_line
+from edge.commands.options import (
+    AsJson,
+    Asr,
+    CharacterName,
+    Device,
+    Llm,
+    PackName,
+    Threads,
+    Tiers,
+    TraceFile,
+    Vad,
+)
 from edge.commands.show import JsonShow, PageShow, Show
 from edge.intent import Tier
 from edge.pipeline import Runtime, Turn, TurnEvent
@@ -47,7 +58,7 @@ class Input:
     "headside run barista --wav order.flac --json | headside run ./mypack --mic"
 )
 def run(  # noqa: PLR0913, PLR0917 - one parameter an option
-    pack: Annotated[str, typer.Argument(help="Name of a pack, or its folder.")],
+    pack: PackName,
     wav: Annotated[
         Path | None,
         typer.Option(help="A WAV or FLAC file, or raw 16-bit mono PCM (.raw)."),
@@ -62,34 +73,15 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
             help="Sample rate of a .raw file, in Hz.",
         ),
     ] = SAMPLE_RATE_HZ,
-    device: Annotated[
-        str, typer.Option(help="Whose threads to use: desktop, quest3, quest2.")
-    ] = "desktop",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads, whatever the device says.")
-    ] = None,
-    tier: Annotated[
-        list[TierChoice] | None,
-        typer.Option(help="Who may recognise intents; repeat it for several."),
-    ] = None,
-    character: Annotated[
-        str | None, typer.Option(help="Who answers; the pack's first if not said.")
-    ] = None,
-    vad: Annotated[
-        str | None, typer.Option(help="Model in the store, an .onnx file, or echo.")
-    ] = None,
-    asr: Annotated[
-        str | None, typer.Option(help="Model in the store, or echo.")
-    ] = None,
-    llm: Annotated[
-        str | None, typer.Option(help="Model in the store, a .gguf file, or echo.")
-    ] = None,
-    trace: Annotated[
-        Path | None, typer.Option(help="Write a Perfetto/Chrome trace here.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line, for machines.")
-    ] = False,
+    device: Device = "desktop",
+    threads: Threads = None,
+    tier: Tiers = None,
+    character: CharacterName = None,
+    vad: Vad = None,
+    asr: Asr = None,
+    llm: Llm = None,
+    trace: TraceFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Hear a command, act on it, answer.
 

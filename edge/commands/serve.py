@@ -12,10 +12,21 @@ from typing import Annotated
 
 import typer
 
-from edge.commands.choices import TierChoice
+from edge.commands.options import (
+    AsJson,
+    Asr,
+    CharacterName,
+    Device,
+    Llm,
+    PackName,
+    Threads,
+    Tiers,
+    TraceFile,
+    Vad,
+)
 from edge.engines import EngineNames, Engines
 from edge.kept import private_key
-from edge.serve.loopback import ServeError, is_loopback
+from edge.serve.loopback import ServeError, require_loopback
 from models.pack import PackModels
 from models.pack_file import load_pack, peek_models
 from models.store import Store, cache_root
@@ -30,7 +41,7 @@ DEFAULT_PORT = 47_000
     "--json | headside serve explorer --allow-origin http://localhost:5173"
 )
 def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
-    pack: Annotated[str, typer.Argument(help="Name of a pack, or its folder.")],
+    pack: PackName,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="0 takes any that is free.")
     ] = DEFAULT_PORT,
@@ -43,34 +54,15 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         Path | None,
         typer.Option(help="Shared secret, mode 600; made where it is missing."),
     ] = None,
-    trace: Annotated[
-        Path | None, typer.Option(help="Write a Perfetto/Chrome trace here.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="Whose threads to use: desktop, quest3, quest2.")
-    ] = "desktop",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads, whatever the device says.")
-    ] = None,
-    tier: Annotated[
-        list[TierChoice] | None,
-        typer.Option(help="Who may recognise intents; repeat it for several."),
-    ] = None,
-    character: Annotated[
-        str | None, typer.Option(help="Who answers; the pack's first if not said.")
-    ] = None,
-    vad: Annotated[
-        str | None, typer.Option(help="Model in the store, an .onnx file, or echo.")
-    ] = None,
-    asr: Annotated[
-        str | None, typer.Option(help="Model in the store, or echo.")
-    ] = None,
-    llm: Annotated[
-        str | None, typer.Option(help="Model in the store, a .gguf file, or echo.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line, for machines.")
-    ] = False,
+    trace: TraceFile = None,
+    device: Device = "desktop",
+    threads: Threads = None,
+    tier: Tiers = None,
+    character: CharacterName = None,
+    vad: Vad = None,
+    asr: Asr = None,
+    llm: Llm = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve a pack to a game on this machine.
 
@@ -80,17 +72,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     edge/clients. Nothing that is said is written to disk.
     """
     began_s = time.perf_counter()
-    if not is_loopback(host):
-        raise ServeError(
-            "serve_host",
-            f"{host} is not loopback: other machines could reach the service.",
-            "Use 127.0.0.1; adb forward and ssh -L carry it elsewhere.",
-        )
+    require_loopback(host)
     # Engines load outside Python; the rest is imported and read meanwhile.
     store = Store.default()
     named = peek_models(pack) or PackModels()
     engines = Engines(
-        EngineNames(vad=vad or named.vad, asr=asr or named.asr, llm=llm or named.llm),
+        EngineNames.chosen(named, vad=vad, asr=asr, llm=llm),
         store,
         device=device,
         threads=threads,

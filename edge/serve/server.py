@@ -16,7 +16,7 @@ from websockets.sync.server import ServerConnection, serve
 from edge.pipeline import Runtime
 from edge.serve.door import GREETING_S, Door, Guest, LimitedSocket
 from edge.serve.link import FAREWELL_S, Link
-from edge.serve.loopback import ServeError, is_loopback
+from edge.serve.loopback import ServeError, require_loopback
 from edge.serve.metrics import Metrics
 from edge.serve.outgoing import with_session
 from edge.serve.session import Services, Session
@@ -268,8 +268,9 @@ class Service:
             return
         with self._lock:
             observers = tuple(self._observers)
+        named = with_session(text, session)
         for link in observers:
-            link.send(with_session(text, session))
+            link.send(named)
 
     def _reload(self) -> None:
         """Reads the pack anew; on the inference thread, so between two turns."""
@@ -326,12 +327,7 @@ def _is_worth_telling(record: logging.LogRecord) -> bool:
 
 
 def _listening(host: str, port: int) -> LimitedSocket:
-    if not is_loopback(host):
-        raise ServeError(
-            "serve_host",
-            f"{host} is not loopback: other machines could reach the service.",
-            "Use 127.0.0.1; adb forward and ssh -L carry it elsewhere.",
-        )
+    require_loopback(host)
     address = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = LimitedSocket(family, socket.SOCK_STREAM)
