@@ -147,6 +147,8 @@ class Runtime:
         Raises:
             PackError: The templates make too many words with it.
         """
+        if scene is self.scene:
+            return
         if _said(scene) != _said(self.scene):
             self._set_lexicon(build_lexicon(self.pack, scene, previous=self.lexicon))
         self.scene = scene
@@ -237,7 +239,7 @@ class Runtime:
 
     def read(self, text: str, cancel: Event) -> Iterator[TurnEvent]:
         """Yields the turn of words that were typed."""
-        yield from self._turn(Transcript(text=text), 0.0, _Clock(), cancel)
+        yield from self.answer(Transcript(text=text), 0.0, cancel)
 
     def prepare(self) -> None:
         """Has the model read the beginning of its prompts, ahead of the first turn."""

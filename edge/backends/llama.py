@@ -23,7 +23,7 @@ import llama_cpp
 import llguidance
 import numpy as np
 
-from edge.backends.llama_state import ReadPrefix, batches
+from edge.backends.llama_state import BATCH_TOKENS, ReadPrefix, batches
 from edge.backends.llama_vocabulary import Constraints, PromptTokens, Vocabulary
 from edge.kept import KeptFiles
 from edge.llm.model import (
@@ -37,7 +37,6 @@ from edge.llm.model import (
 )
 from edge.llm.sampling import Logits, choose, penalised
 
-_BATCH_TOKENS = 512
 _MICRO_BATCH_TOKENS = 128
 """Read at once: more were no faster, and took memory."""
 _PENALTY_TOKENS = 64
@@ -172,7 +171,7 @@ class Llama:
         """Returns a context, and the bits it keeps: 16 where 8 do not fit the model."""
         context = llama_cpp.llama_context_default_params()
         context.n_ctx = n_ctx
-        context.n_batch = _BATCH_TOKENS
+        context.n_batch = BATCH_TOKENS
         context.n_ubatch = _MICRO_BATCH_TOKENS
         context.n_threads = context.n_threads_batch = threads
         context.no_perf = True

@@ -23,7 +23,8 @@ from edge.backends.llama_vocabulary import PromptTokens
 from edge.kept import KeptFiles
 from edge.llm.model import LlmError
 
-_BATCH_TOKENS = 512
+BATCH_TOKENS = 512
+"""Given to llama.cpp at once."""
 _WORTH_TOKENS = 48
 """Fewer are read again about as fast as a state is copied."""
 _SEQUENCE = 0
@@ -182,9 +183,9 @@ def batches(tokens: Sequence[int], cuts: Sequence[int] = ()) -> list[list[int]]:
     ends = sorted({cut for cut in cuts if 0 < cut < len(tokens)} | {len(tokens)})
     starts = [0, *ends]
     return [
-        list(tokens[at : min(end, at + _BATCH_TOKENS)])
+        list(tokens[at : min(end, at + BATCH_TOKENS)])
         for start, end in zip(starts, ends, strict=False)
-        for at in range(start, end, _BATCH_TOKENS)
+        for at in range(start, end, BATCH_TOKENS)
     ]
 
 

@@ -89,7 +89,8 @@ class Client:
         self._is_closing = False
         self.ready: Message = {}
         """The service's latest `ready`."""
-        self._connection = self._connect()
+        self._connection: ClientConnection
+        self._connect()
         self._thread = threading.Thread(
             target=self._read, name="headside-client", daemon=True
         )
@@ -181,7 +182,7 @@ class Client:
         self._connection.close()
         self._thread.join(timeout=_TIMEOUT_S)
 
-    def _connect(self) -> ClientConnection:
+    def _connect(self) -> None:
         try:
             opening = connect(
                 f"ws://127.0.0.1:{self._port}{PATH}",
@@ -211,7 +212,6 @@ class Client:
         except HeadsideError:
             connection.close()
             raise
-        return connection
 
     def _greet(self, connection: ClientConnection) -> None:
         nonce = new_nonce()
@@ -246,11 +246,11 @@ class Client:
     def _begin(self, connection: ClientConnection, ready: Message) -> None:
         is_restart = bool(self.ready) and not ready["resumed"]
         self.ready = ready
-        if self._role == "observer":
-            return
         with self._lock:
             # From here on, what is sent goes there, after what was not seen.
             self._connection = connection
+            if self._role == "observer":
+                return
             if ready["resumed"]:
                 unseen = [(n, t) for n, t in self._unseen if n > ready["seen"]]
                 for _, text in unseen:
@@ -297,7 +297,7 @@ class Client:
         wait_s, most_s = _BACKOFF_S
         while not self._is_closing and time.monotonic() < until_s:
             try:
-                connection = self._connect()
+                self._connect()
             except ClientError as error:
                 if error.code == "client_squatter":
                     break
@@ -305,7 +305,5 @@ class Client:
                 time.sleep(random.uniform(wait_s / 2, wait_s))  # noqa: S311
                 wait_s = min(2 * wait_s, most_s)
                 continue
-            with self._lock:
-                self._connection = connection
             return True
         return False

@@ -13,7 +13,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,7 +196,7 @@ class Session:
             of=of,
         )
 
-    def _take(self, events: Sequence[SpeechEvent] | Any) -> None:
+    def _take(self, events: Iterable[SpeechEvent]) -> None:
         for event in events:
             if isinstance(event, SpeechStart):
                 self._barge_in()
