@@ -140,7 +140,9 @@ def _load_asr(name: str, store: Store, threads: int) -> Recogniser:
     if name == ECHO:
         recogniser: Recogniser = _backend("asr", ECHO)()
     else:
-        recogniser = _backend("asr", "whisper")(store.path(name), threads=threads)
+        recogniser = _backend("asr", "whisper")(
+            store.path(name), threads=threads, kept=store.prepared_folder(name)
+        )
     return recogniser
 
 

@@ -3,6 +3,7 @@
     <root>/models/NAME/      a complete model and its stamps
     <root>/staging/NAME/     a model that is being put together
     <root>/downloads/        archives on their way, by their sha256
+    <root>/prepared/NAME/    a model in the form that its engine loads fastest
     <root>/locks/            one lock per model and per archive
     <root>/manifests/*.toml  manifests of your own
 
@@ -112,6 +113,10 @@ class Store:
         """Return where a model lies once it is complete; nothing is checked."""
         return self.root / "models" / name
 
+    def prepared_folder(self, name: str) -> Path:
+        """Return where an engine may keep a form of a model that it loads faster."""
+        return self.root / "prepared" / name
+
     def staging_folder(self, name: str) -> Path:
         """Return where a model is put together."""
         return self.root / "staging" / name
@@ -184,6 +189,7 @@ class Store:
                     path.unlink(missing_ok=True)
             staging = self.staging_folder(name)
             freed_bytes += discard(staging)
+            freed_bytes += discard(self.prepared_folder(name))
             if self.folder(name).is_dir():
                 # Renamed first, so that no one sees a model half removed.
                 staging.parent.mkdir(parents=True, exist_ok=True)
