@@ -10,7 +10,8 @@ beam search where the draft is unsure and the pack's grammar does not know it.
 - `intents_right`: on the labelled commands, exact intent and slots.
 - `loops`: transcripts that repeat themselves; none may come out.
 - `timestamps_ms`: where both heard the same words, how far their starts are apart.
-- `full_window_share`: how often the short window was given up.
+- `retried_share`, `full_window_share`: how often the short window was given up, and
+  how often the middle one was, too.
 
     python benchmarks/bench_window.py --json
 """
@@ -21,7 +22,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,9 @@ def measure(*, threads: int, n_commands: int) -> dict[str, Any]:
             "mean": round(statistics.mean(apart), 1),
             **spread(apart),
         },
-        "full_window_share": round(
-            sum(part.n_windows > 1 for part in parts) / len(parts), 4
-        ),
-        "draft_share": round(sum(part.is_draft for part in parts) / len(parts), 4),
+        "retried_share": _share(part.n_windows > 1 for part in parts),
+        "full_window_share": _share(part.n_windows > 2 for part in parts),
+        "draft_share": _share(part.is_draft for part in parts),
         "time_ratio": round(
             sum(full.seconds for _, _, full in pairs)
             / sum(short.seconds for _, short, _ in pairs),
@@ -170,6 +170,11 @@ def _recordings(store: Store, n_commands: int) -> Iterator[Recording]:
     for path in sorted(SHARED_CLIPS.glob("*.flac"))[:n_commands]:
         label = labels[path.name]
         yield Recording(path=path, intent=(label["intent"], label["slots"]))
+
+
+def _share(flags: Iterable[bool]) -> float:
+    found = list(flags)
+    return round(sum(found) / len(found), 4)
 
 
 def _error(pairs: list[tuple[str, str]]) -> float:
