@@ -131,7 +131,7 @@ def _constrained(model: Llama, repeats: int) -> dict[str, Any]:
     lexicon = build_lexicon(pack, default_scene(pack))
     choices = build_choices(lexicon.schema(), actions=lexicon.actions, min_intents=1)
     conversation = Conversation(pack.character(None))
-    sampling = Sampling(penalise_after=REPLY_OPENS)
+    sampling = Sampling(free_after=REPLY_OPENS)
     turn_s = constraint_s = 0.0
     with_forcing = without = n_tokens = n_masks = 0
     for n in range(repeats + 1):

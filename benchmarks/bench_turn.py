@@ -7,7 +7,10 @@ intents as JSON Schema, at temperature 0; an intent counts when its object close
 Headside is measured twice: as it runs, where the grammar knows the command, and with
 the grammar off, so that the language model must choose. Every answer must hold an
 intent, so that there is one to wait for; whether a model of this size chooses the right
-one is not measured here.
+one is not measured here. A model of this size, not trained for the task, also chooses
+much the same each time, which is easy to guess ahead: `ratio_llm_unguessed` is without
+any guess. The chains take turns, each on another recording, so that none finds the same
+words in a model that has just read them.
 
     python benchmarks/bench_turn.py --json
 """
@@ -24,6 +27,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -35,6 +39,7 @@ from benchmarks.measure import load_now, p95, recordings
 from edge.build import RuntimeOptions, build_runtime, open_sound
 from edge.dialogue import Conversation, Reply
 from edge.intent import Intent, Tier
+from edge.llm.drafts import Drafts
 from edge.llm.model import Message, Role
 from edge.llm.output import (
     ReplyText,
@@ -68,19 +73,28 @@ class Clip:
 
 
 class StockChain:
-    """The chain as its libraries' documentation puts it together."""
+    """The chain as its libraries' documentation puts it together.
 
-    def __init__(self, asr: Path, llm: Path, *, threads: int) -> None:
+    Each pack has a language model of its own, as it has with Headside here: each finds
+    the beginning of its prompts read.
+    """
+
+    def __init__(
+        self, asr: Path, llm: Path, *, packs: Iterable[str], threads: int
+    ) -> None:
         self._asr = WhisperModel(
             str(asr), device="cpu", compute_type="int8", cpu_threads=threads
         )
-        self._llm = Llama(
-            str(llm),
-            n_ctx=N_CONTEXT,
-            n_threads=threads,
-            n_threads_batch=threads,
-            verbose=False,
-        )
+        self._llms = {
+            pack: Llama(
+                str(llm),
+                n_ctx=N_CONTEXT,
+                n_threads=threads,
+                n_threads_batch=threads,
+                verbose=False,
+            )
+            for pack in packs
+        }
 
     def turn(self, utterance: Utterance, runtime: Runtime) -> Waits | None:
         """Returns the waits of one turn with the runtime's prompt and schema."""
@@ -95,7 +109,7 @@ class StockChain:
         messages = runtime.conversation.messages(
             words, schema=runtime.choices.told, n_turns=0
         )
-        chunks = self._llm.create_chat_completion(
+        chunks = self._llms[runtime.pack.name].create_chat_completion(
             cast("Any", list(_as_dicts(messages))),
             response_format={
                 "type": "json_object",
@@ -109,14 +123,16 @@ class StockChain:
 
 
 class HeadsideChain:
-    """The runtime, with the tiers it is given."""
+    """The runtime, with the tier it is given, and the model's guesses at its answer."""
 
-    def __init__(self, tiers: frozenset[Tier]) -> None:
-        self._tiers = tiers
+    def __init__(self, tier: Tier, drafts: Drafts) -> None:
+        self._tiers = frozenset({tier})
+        self._drafts = drafts
 
     def turn(self, utterance: Utterance, runtime: Runtime) -> Waits | None:
         """Returns the waits of one turn, without memory of an earlier one."""
         runtime.tiers = self._tiers
+        cast("Any", runtime.model).drafts = self._drafts
         runtime.conversation = Conversation(runtime.conversation.character)
         began = time.perf_counter()
         return _waits_of(runtime.hear(utterance, Event()), began)
@@ -151,24 +167,27 @@ def measure(*, threads: int, repeats: int) -> dict[str, object]:
     models = next(iter(runtimes.values())).pack.models
     (gguf,) = store.path(models.llm).glob("*.gguf")
     chains: dict[str, StockChain | HeadsideChain] = {
-        "stock": StockChain(store.path(models.asr), gguf, threads=threads),
-        "grammar": HeadsideChain(frozenset({Tier.GRAMMAR})),
-        "llm": HeadsideChain(frozenset({Tier.LLM})),
+        "stock": StockChain(
+            store.path(models.asr), gguf, packs=runtimes, threads=threads
+        ),
+        "grammar": HeadsideChain(Tier.GRAMMAR, Drafts()),
+        "llm": HeadsideChain(Tier.LLM, Drafts()),
+        "llm_unguessed": HeadsideChain(Tier.LLM, Drafts(max_length=0)),
     }
     waits: dict[str, dict[str, list[Waits]]] = {name: {} for name in chains}
-    for clip in clips:
-        for n in range(repeats + 1):
-            for name, chain in chains.items():
-                # Anew each time: the recogniser keeps what it computed of the latest.
-                utterance = replace(clip.utterance)
-                found = chain.turn(utterance, runtimes[clip.pack])
-                if found is None:
-                    raise SystemExit(
-                        f"{clip.name}: the chain {name!r} yields no intent; "
-                        "nothing to compare"
-                    )
-                if n > 0:  # The first turn fills the caches of all three.
-                    waits[name].setdefault(clip.name, []).append(found)
+    for n in range(repeats + 1):
+        for turn, (at, name) in product(range(len(clips)), enumerate(chains)):
+            clip, chain = clips[(turn + at) % len(clips)], chains[name]
+            # Anew each time: the recogniser keeps what it computed of the latest.
+            utterance = replace(clip.utterance)
+            found = chain.turn(utterance, runtimes[clip.pack])
+            if found is None:
+                raise SystemExit(
+                    f"{clip.name}: the chain {name!r} yields no intent; "
+                    "nothing to compare"
+                )
+            if n > 0:  # The first turn fills the caches of all.
+                waits[name].setdefault(clip.name, []).append(found)
     return _report(waits, [clip.name for clip in clips])
 
 
@@ -187,9 +206,11 @@ def _report(
     stock = statistics.median(all_of("stock", intent))
     grammar = statistics.median(all_of("grammar", intent))
     llm = statistics.median(all_of("llm", intent))
+    unguessed = statistics.median(all_of("llm_unguessed", intent))
     return {
         "ratio_grammar": round(stock / grammar, 2),
         "ratio_llm": round(stock / llm, 2),
+        "ratio_llm_unguessed": round(stock / unguessed, 2),
         "stock_first_intent_ms": round(stock, 1),
         "headside_first_intent_ms": round(grammar, 1),
         "headside_llm_first_intent_ms": round(llm, 1),

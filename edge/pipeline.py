@@ -116,7 +116,7 @@ class Runtime:
     scene: Scene
     endpointing: Endpointing = field(default_factory=Endpointing)
     sampling: Sampling = field(
-        default_factory=partial(Sampling, penalise_after=REPLY_OPENS)
+        default_factory=partial(Sampling, free_after=REPLY_OPENS)
     )
     outcomes: Callable[[Sequence[Intent]], Sequence[Outcome]] = _as_asked
     """What became of intents; asked before the character speaks of them."""

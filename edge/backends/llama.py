@@ -1,7 +1,8 @@
 """A GGUF language model through llama.cpp's C API, with llguidance constraints.
 
-One pass through the model yields a free token and all that the constraint then leaves
-no choice about. The likeliest token is tried before any mask is computed.
+One pass through the model yields a free token, all that the constraint then leaves no
+choice about, and what was guessed right of the tokens after it. The likeliest token is
+tried before any mask is computed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -23,9 +24,10 @@ import llama_cpp
 import llguidance
 import numpy as np
 
-from edge.backends.llama_state import BATCH_TOKENS, ReadPrefix, batches
+from edge.backends.llama_state import BATCH_TOKENS, ReadPrefix, batches, n_common
 from edge.backends.llama_vocabulary import Constraints, PromptTokens, Vocabulary
 from edge.kept import KeptFiles
+from edge.llm.drafts import Drafts
 from edge.llm.model import (
     Generation,
     LlmError,
@@ -37,7 +39,7 @@ from edge.llm.model import (
 )
 from edge.llm.sampling import Logits, choose, penalised
 
-_MICRO_BATCH_TOKENS = 128
+_MICRO_BATCH_TOKENS = 64
 """Read at once: more were no faster, and took memory."""
 _PENALTY_TOKENS = 64
 """The latest tokens of prompt and answer count as recent, as in llama.cpp."""
@@ -94,6 +96,9 @@ class Llama:
             name=f"{name} {n_ctx} {kv_bits} {llama_cpp.__version__}",
             kept=kept,
         )
+        can_forget = not llama_cpp.llama_model_is_recurrent(self._model)
+        self.drafts = Drafts() if can_forget else Drafts(max_length=0)
+        """Guesses ahead, from the answers to all players."""
         self._usage = Usage()
 
     @property
@@ -111,7 +116,8 @@ class Llama:
         asked = self._tokens(prompt)
         if asked.keeps and asked.keeps[-1] < self._n_ctx:
             opening = replace(asked, tokens=asked.tokens[: asked.keeps[-1]])
-            self._read(opening, Event(), n_wanted=0)
+            self._prefix.resume(opening, n_wanted=0)
+            self._read(opening.tokens, Event(), opening.keeps)
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix."""
@@ -140,25 +146,40 @@ class Llama:
             yield begin
         if answer.is_over():
             return
-        begun = replace(prompt, tokens=(*prompt.tokens, *pending))
-        n_cached = self._read(begun, cancel)
-        n_before = self._prefix.n_forwards
+        tokens = [*prompt.tokens, *pending]
         n_left = sampling.max_tokens - len(pending)
-        while n_left > 0 and not cancel.is_set():
-            pending = answer.next(self._logits(), self._prefix.tokens)[:n_left]
-            n_left -= len(pending)
-            self._usage = replace(
-                answer.usage,
-                n_prompt=n_prompt,
-                n_cached=min(n_cached, n_prompt),
-                n_forwards=self._prefix.n_forwards - n_before,
-            )
-            if piece := answer.text(pending):
-                yield piece
-            if answer.is_over() or n_left == 0:
-                return
-            if not cancel.is_set():
-                self._prefix.read(pending)
+        self.drafts.begin()
+        begun = replace(prompt, tokens=tuple(tokens))
+        n_cached = self._prefix.resume(begun, n_wanted=1)
+        guess = self._guess(answer, tokens, n_left)
+        self._read(tokens, cancel, begun.keeps, guess)
+        n_before = self._prefix.n_forwards
+        try:
+            while n_left > 0 and not cancel.is_set():
+                scores = self._prefix.scores(len(tokens), self._vocabulary.size)
+                pending = answer.next(scores, tokens[-_PENALTY_TOKENS:])[:n_left]
+                n_left -= len(pending)
+                tokens += pending
+                n_held = n_common(self._prefix.tokens, tokens)
+                self.drafts.confirm(n_held)
+                self._usage = replace(
+                    answer.usage,
+                    n_prompt=n_prompt,
+                    n_cached=min(n_cached, n_prompt),
+                    n_forwards=self._prefix.n_forwards - n_before,
+                    n_drafted=self.drafts.n_drafted,
+                    n_accepted=self.drafts.n_accepted,
+                )
+                if piece := answer.text(pending):
+                    yield piece
+                if answer.is_over():
+                    return
+                if n_held < len(tokens):  # else it was guessed, and is read already
+                    self._prefix.cut(n_held)
+                    guess = self._guess(answer, tokens, n_left)
+                    self._read(tokens, cancel, (), guess)
+        finally:
+            self.drafts.remember(tokens, n_prompt)
 
     def close(self) -> None:
         """Frees model and context."""
@@ -190,30 +211,42 @@ class Llama:
     def _tokens(self, prompt: Prompt) -> PromptTokens:
         return self._vocabulary.prompt(prompt.messages, prompt.prefix)
 
-    def _read(self, prompt: PromptTokens, cancel: Event, *, n_wanted: int = 1) -> int:
-        """Reads a prompt, and returns how much of it was read before.
+    def _guess(self, answer: _Answer, tokens: list[int], n_room: int) -> list[int]:
+        """Returns how it may go on; nothing where it hardly could be foretold.
+
+        That is in free text, and in what is drawn. Besides, a pass over many tokens
+        does not round as passes over one each do, and seeds would not repeat.
+        """
+        if answer.is_free or answer.is_drawn:
+            return []
+        return self.drafts.guess(tokens, n_room)
+
+    def _read(
+        self,
+        tokens: Sequence[int],
+        cancel: Event,
+        keeps: Sequence[int] = (),
+        guess: Sequence[int] = (),
+    ) -> None:
+        """Reads what the context does not hold of some tokens.
 
         Ends early where cancelled; what was read so far stays good.
 
         Args:
-            prompt: The prompt, and the beginnings that are worth keeping.
+            tokens: Of the prompt and the answer so far; the context holds the first.
             cancel: Ends it.
-            n_wanted: Tokens at its end whose scores are wanted, so that they are read
-                whether or not they were before.
+            keeps: Lengths of the beginnings that are worth keeping.
+            guess: Read with the last batch: what may follow.
         """
-        n_cached = self._prefix.resume(prompt, n_wanted=n_wanted)
-        ahead = [keep - n_cached for keep in prompt.keeps]
-        for batch in batches(prompt.tokens[n_cached:], ahead):
+        n_held = len(self._prefix.tokens)
+        todo = batches(tokens[n_held:], [keep - n_held for keep in keeps])
+        for n, batch in enumerate(todo, start=1):
             if cancel.is_set():
-                break
-            self._prefix.read(batch)
-            if len(self._prefix.tokens) in prompt.keeps:
+                return
+            ahead = guess[: BATCH_TOKENS - len(batch)] if n == len(todo) else ()
+            self._prefix.read([*batch, *ahead], n_scored=1 + len(ahead))
+            if len(self._prefix.tokens) in keeps:
                 self._prefix.keep()
-        return n_cached
-
-    def _logits(self) -> Logits:
-        pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
-        return np.ctypeslib.as_array(pointer, (self._vocabulary.size,))
 
 
 class _Answer:
@@ -234,6 +267,16 @@ class _Answer:
             self._matcher = constraints.begin(request.prompt.schema, began)
         self.usage = Usage()
         self._is_over = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether what follows is the model's own words."""
+        return self._sampling.free_after in self._text
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its tokens are drawn and not the likeliest ones."""
+        return self._sampling.temperature > 0.0
 
     def is_over(self) -> bool:
         """Returns whether nothing may follow."""
@@ -265,7 +308,7 @@ class _Answer:
     def next(self, logits: Logits, recent: list[int]) -> list[int]:
         """Returns the next token and those it forces; none at the answer's end."""
         penalty = self._sampling.repetition_penalty
-        if self._sampling.penalise_after in self._text:
+        if self.is_free:
             logits = penalised(logits, recent[-_PENALTY_TOKENS:], penalty)
         token = choose(logits, self._sampling, self._random)
         if np.isnan(logits[token]):

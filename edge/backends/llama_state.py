@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from edge.backends.llama_vocabulary import PromptTokens
 from edge.kept import KeptFiles
 from edge.llm.model import LlmError
+from edge.llm.sampling import Logits
 
 BATCH_TOKENS = 512
 """Given to llama.cpp at once."""
@@ -65,33 +66,61 @@ class ReadPrefix:
             n_wanted: Tokens at its end that are not held, whatever was read before.
         """
         wanted = list(prompt.tokens[: len(prompt.tokens) - n_wanted])
-        n_same = _n_common(self.tokens, wanted)
+        n_same = n_common(self.tokens, wanted)
         stored = self._longest_state(
             wanted, prompt.keeps, more_than=n_same + _WORTH_TOKENS
         )
         if len(self.tokens) - n_same > _WORTH_TOKENS:
             self._put_away()
         if stored is not None and self._restore(*stored):
-            n_same = _n_common(self.tokens, wanted)
-        self._cut(min(n_same, len(self.tokens)))
+            n_same = n_common(self.tokens, wanted)
+        self.cut(min(n_same, len(self.tokens)))
         return len(self.tokens)
 
-    def read(self, tokens: Sequence[int]) -> None:
+    def read(self, tokens: Sequence[int], *, n_scored: int = 1) -> None:
         """Has the model read some tokens after those it holds, in one batch.
+
+        Args:
+            tokens: 512 at most.
+            n_scored: Of the last so many, the scores of what may follow are wanted.
 
         Raises:
             LlmError: llama.cpp failed; the context is empty then.
         """
-        array = (llama_cpp.llama_token * len(tokens))(*tokens)
-        code = llama_cpp.llama_decode(
-            self.context, llama_cpp.llama_batch_get_one(array, len(tokens))
-        )
+        n = len(tokens)
+        array = (llama_cpp.llama_token * n)(*tokens)
+        batch = llama_cpp.llama_batch_get_one(array, n)
+        scored = (ctypes.c_int8 * n)(*[at >= n - n_scored for at in range(n)])
+        batch.logits = scored
+        code = llama_cpp.llama_decode(self.context, batch)
         self.n_forwards += 1
         if code != 0:
             llama_cpp.llama_memory_clear(self._memory, True)
             self.tokens.clear()
             raise LlmError("llm_failed", f"llama.cpp failed with code {code}.")
         self.tokens += tokens
+
+    def scores(self, n_tokens: int, size: int) -> Logits:
+        """Returns the scores of what may follow the first tokens, shape (size,).
+
+        Args:
+            n_tokens: How many these are; the latest batch must have scored the last.
+            size: Of the vocabulary.
+        """
+        pointer = llama_cpp.llama_get_logits_ith(
+            self.context, n_tokens - len(self.tokens) - 1
+        )
+        return np.ctypeslib.as_array(pointer, (size,))
+
+    def cut(self, n_tokens: int) -> None:
+        """Forgets all but the first tokens; more, where the model can only do that."""
+        if n_tokens == len(self.tokens):
+            return
+        if not llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, n_tokens, -1):
+            # A recurrent model cannot forget a part of what it read.
+            llama_cpp.llama_memory_clear(self._memory, True)
+            n_tokens = 0
+        del self.tokens[n_tokens:]
 
     def keep(self) -> None:
         """Keeps the state as it is now: on disk, or in memory where there is none."""
@@ -112,8 +141,8 @@ class ReadPrefix:
         best: tuple[int, ...] = ()
         n_best = more_than
         for key in self._states:
-            if (n_common := _n_common(key, prompt)) > n_best:
-                best, n_best = key, n_common
+            if (n_same := n_common(key, prompt)) > n_best:
+                best, n_best = key, n_same
         for n in sorted(keeps, reverse=True):
             if self.kept is None or not n_best < n <= len(prompt):
                 continue
@@ -164,15 +193,6 @@ class ReadPrefix:
             _, dropped = self._states.popitem(last=False)
             total -= len(dropped)
 
-    def _cut(self, n_same: int) -> None:
-        if n_same == len(self.tokens):
-            return
-        if not llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, n_same, -1):
-            # A recurrent model cannot forget a part of what it read.
-            llama_cpp.llama_memory_clear(self._memory, True)
-            n_same = 0
-        del self.tokens[n_same:]
-
     def _file(self, key: tuple[int, ...]) -> str:
         digest = hashlib.sha256(np.asarray(key, "<i4").tobytes()).hexdigest()
         return f"state {self.name} {digest}"
@@ -189,6 +209,7 @@ def batches(tokens: Sequence[int], cuts: Sequence[int] = ()) -> list[list[int]]:
     ]
 
 
-def _n_common(first: Sequence[int], second: Sequence[int]) -> int:
+def n_common(first: Iterable[int], second: Iterable[int]) -> int:
+    """Returns how many tokens are the same from the first on."""
     pairs = zip(first, second, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

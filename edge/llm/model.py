@@ -62,8 +62,9 @@ class Sampling:
     """The same seed draws the same tokens."""
     repetition_penalty: float = 1.1
     """Divides the score of a recent token; 1 for none (Keskar et al. 2019)."""
-    penalise_after: str = ""
-    """Text of the answer from which on the penalty holds; empty for all of it."""
+    free_after: str = ""
+    """Text of the answer after which it is free: the penalty holds from there on, and
+    nothing is guessed ahead. All of it is free where this is empty."""
     max_tokens: int = 96
     """Generated at most, the prefix not counted."""
 
@@ -90,6 +91,10 @@ class Usage:
     """Of them, those that the constraint left no choice about."""
     n_forwards: int = 0
     """Passes through the model for the answer, the prompt's not counted."""
+    n_drafted: int = 0
+    """Tokens guessed ahead."""
+    n_accepted: int = 0
+    """Of them, those that the model then chose itself."""
     n_masks: int = 0
     """Times that the likeliest token was not allowed."""
     constraint_s: float = 0.0

@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edge.backends.llama import Llama
+from edge.llm.drafts import Drafts
 from edge.llm.model import Generation, Message, Prompt, Role, Sampling, Usage
 from edge.llm.output import reply_prefix
 from tests.edge.conftest import CONTROL, TOKENS, TinyModels
@@ -36,6 +37,10 @@ OVER = "<%over%>"
 """No vocabulary takes this for an end by itself."""
 
 
+NEVER = "<never>"
+"""No answer has this text."""
+
+
 def request(
     words: str = "hello", *, schema: object = None, sampling: Sampling | None = None
 ) -> Generation:
@@ -49,6 +54,11 @@ def request(
     )
 
 
+def warm(seed: int, *, max_tokens: int = 24) -> Sampling:
+    """Returns how tokens are drawn rather than taken."""
+    return Sampling(temperature=1.5, top_p=0.95, seed=seed, max_tokens=max_tokens)
+
+
 def answer(model: Llama, asked: Generation, cancel: Event | None = None) -> str:
     """Returns the whole answer."""
     return "".join(model.generate(asked, cancel or Event()))
@@ -60,11 +70,6 @@ def small(tiny: TinyModels) -> Iterator[Llama]:
     model = Llama(tiny.llama(), threads=1)
     yield model
     model.close()
-
-
-def warm(seed: int, *, max_tokens: int = 24) -> Sampling:
-    """Returns how tokens are drawn rather than taken."""
-    return Sampling(temperature=1.5, top_p=0.95, seed=seed, max_tokens=max_tokens)
 
 
 def test_without_a_temperature_an_answer_repeats_itself(small: Llama) -> None:
@@ -119,6 +124,59 @@ def test_what_the_constraint_decides_costs_no_pass_of_its_own(llama: Llama) -> N
     assert usage.constraint_s > 0
 
 
+@pytest.mark.models
+def test_what_was_answered_before_saves_passes_and_changes_no_answer(
+    llama_file: Path,
+) -> None:
+    sayings = ["Tell me of the sea.", "Tell me of the sea!", "Is it far?"]
+    bound = Sampling(max_tokens=60, free_after=NEVER)
+    asked = [
+        request(words, schema=FORM, sampling=bound) for words in [*sayings, *sayings]
+    ]
+    plain, guessing = Llama(llama_file, threads=1), Llama(llama_file, threads=1)
+    plain.drafts = Drafts(max_length=0)
+
+    texts = [answer(plain, each) for each in asked]
+    n_plain = plain.usage.n_forwards
+    guessed = [answer(guessing, each) for each in asked]
+
+    assert guessed == texts
+    assert plain.usage.n_drafted == 0
+    assert 0 < guessing.usage.n_accepted <= guessing.usage.n_drafted
+    assert guessing.usage.n_forwards < n_plain / 2
+    plain.close()
+    guessing.close()
+
+
+def test_a_guess_that_is_wrong_changes_no_answer(small: Llama) -> None:
+    bound = Sampling(max_tokens=24, free_after=NEVER)
+    asked = [request(f"{n} {n * n}", schema=WORDS, sampling=bound) for n in range(12)]
+    small.drafts = Drafts(max_length=0)
+    texts = [answer(small, each) for each in asked]
+    assert len(set(texts)) > 4
+
+    small.drafts = Drafts()
+    n_drafted = n_accepted = 0
+    for each, text in zip(asked, texts, strict=True):
+        assert answer(small, each) == text
+        n_drafted += small.usage.n_drafted
+        n_accepted += small.usage.n_accepted
+    assert n_accepted < n_drafted
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [replace(warm(1), free_after=NEVER), Sampling(max_tokens=24)],
+    ids=["drawn", "free"],
+)
+def test_what_cannot_be_foretold_is_not_guessed(
+    small: Llama, sampling: Sampling
+) -> None:
+    for _ in range(2):
+        answer(small, request(schema=WORDS, sampling=sampling))
+    assert small.usage.n_drafted == 0
+
+
 def test_a_free_answer_has_nothing_forced(small: Llama) -> None:
     answer(small, request())
 
@@ -137,9 +195,7 @@ def test_what_breaks_the_constraint_is_drawn_again(small: Llama) -> None:
 
 def test_a_penalty_holds_from_a_text_on(small: Llama) -> None:
     def said(*, penalty: float, after: str) -> str:
-        sampling = Sampling(
-            max_tokens=24, repetition_penalty=penalty, penalise_after=after
-        )
+        sampling = Sampling(max_tokens=24, repetition_penalty=penalty, free_after=after)
         return answer(small, request(schema=WORDS, sampling=sampling))
 
     plain = said(penalty=1.0, after="")
