@@ -84,9 +84,8 @@ def parse_template(text: str) -> Node:
     Raises:
         TemplateError: The syntax is wrong, or the template is too long or too deep.
     """
-    # Here, since it takes a tenth of a second, and a start has better to do meanwhile.
-    from hassil.parse_expression import parse_sentence  # noqa: PLC0415
-    from hassil.parser import ParseError  # noqa: PLC0415
+    # Here, since a start has better to do meanwhile.
+    from models.template_syntax import ParseError, parse_sentence  # noqa: PLC0415
 
     text = " ".join(text.split())
     if len(text) > MAX_CHARS:
@@ -138,7 +137,7 @@ def _check_name(reference: str) -> None:
 
 
 def _lowered(item: parsed.Expression) -> Node:
-    from hassil import expression as parsed  # noqa: PLC0415
+    from models.template_syntax import expression as parsed  # noqa: PLC0415
 
     match item:
         case parsed.TextChunk():

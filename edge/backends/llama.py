@@ -15,13 +15,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
-import llama_cpp
-import llguidance
 import numpy as np
 
 from edge.backends.llama_state import BATCH_TOKENS, ReadPrefix, batches, n_common
@@ -38,14 +38,19 @@ from edge.llm.model import (
     Usage,
 )
 from edge.llm.sampling import Logits, choose, penalised
+from models.lean_import import modules_of
+
+with modules_of("llama_cpp"):
+    from llama_cpp import llama_cpp
+with modules_of("llguidance"):
+    from llguidance import _lib as llguidance
 
 _MICRO_BATCH_TOKENS = 64
 """Read at once: more were no faster, and took memory."""
 _PENALTY_TOKENS = 64
 """The latest tokens of prompt and answer count as recent, as in llama.cpp."""
 _NAMED_BYTES = 1 << 20
-_DROP_STEP = 0.1
-"""Of a model's loading."""
+_GIVEN_BACK_S = 0.1
 
 
 class Llama:
@@ -76,10 +81,10 @@ class Llama:
         )
         parameters = llama_cpp.llama_model_default_params()
         self._file = _MappedFile(path)
-        parameters.progress_callback = self._file.callback
-        self._model = llama_cpp.llama_model_load_from_file(
-            str(path).encode(), parameters
-        )
+        with self._file.given_back():
+            self._model = llama_cpp.llama_model_load_from_file(
+                str(path).encode(), parameters
+            )
         if not self._model:
             raise failed
         self._context, kv_bits = self._open(threads, n_ctx, kv_bits)
@@ -93,7 +98,7 @@ class Llama:
         self._constraints = Constraints(self._vocabulary, name, kept)
         self._prefix = ReadPrefix(
             self._context,
-            name=f"{name} {n_ctx} {kv_bits} {llama_cpp.__version__}",
+            name=f"{name} {n_ctx} {kv_bits} {version('llama-cpp-python')}",
             kept=kept,
         )
         can_forget = not llama_cpp.llama_model_is_recurrent(self._model)
@@ -374,9 +379,27 @@ class _MappedFile:
 
     def __init__(self, path: Path) -> None:
         self._name = os.path.realpath(path)
-        self._progress = 0.0
-        self.callback = llama_cpp.llama_progress_callback(self._loading)
-        """What llama.cpp calls while it loads; it must live so long."""
+
+    @contextmanager
+    def given_back(self) -> Iterator[None]:
+        """Gives pages back again and again while the block runs.
+
+        From a thread of its own: called back by llama.cpp, its loading would wait for
+        Python's lock at every tensor, and take half as long again.
+        """
+        is_over = Event()
+
+        def watch() -> None:
+            while not is_over.wait(_GIVEN_BACK_S):
+                self.give_back()
+
+        watcher = Thread(target=watch, name="headside-load", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            watcher.join()
 
     def give_back(self) -> None:
         """Gives all pages back."""
@@ -388,12 +411,6 @@ class _MappedFile:
             if name == self._name:
                 start, end = (int(bound, 16) for bound in span.split("-"))
                 _madvise(start, end - start, mmap.MADV_DONTNEED)
-
-    def _loading(self, progress: float, _data: Any) -> bool:
-        if progress >= self._progress + _DROP_STEP:
-            self._progress = progress
-            self.give_back()
-        return True
 
 
 def _madvise(start: int, length: int, advice: int) -> None:

@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-import llama_cpp
 import numpy as np
 
 from edge.backends.llama_vocabulary import PromptTokens
 from edge.kept import KeptFiles
 from edge.llm.model import LlmError
 from edge.llm.sampling import Logits
+from models.lean_import import modules_of
+
+with modules_of("llama_cpp"):
+    from llama_cpp import llama_cpp
 
 BATCH_TOKENS = 512
 """Given to llama.cpp at once."""

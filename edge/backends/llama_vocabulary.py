@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import llama_cpp
-import llguidance
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +14,12 @@ from edge.backends.failures import vendor_errors
 from edge.kept import KeptFiles
 from edge.llm.chat_format import CHATML, ChatFormat, parse_chat_format
 from edge.llm.model import LlmError, Message
+from models.lean_import import modules_of
+
+with modules_of("llama_cpp"):
+    from llama_cpp import llama_cpp
+with modules_of("llguidance"):
+    from llguidance import _lib as llguidance
 
 _MAX_PIECE_BYTES = 512
 _MAX_KNOWN_TEXTS = 128
@@ -211,7 +215,7 @@ def _tokenizer(
     else:
         pieces = _unpacked(bytes(packed), vocabulary.size)
     tokenize = ctypes.cast(
-        llama_cpp.llama_cpp._lib.llama_tokenize,  # noqa: SLF001 - as llguidance does
+        llama_cpp._lib.llama_tokenize,  # noqa: SLF001 - as llguidance does
         ctypes.c_void_p,
     ).value
     build: Any = llguidance.LLTokenizer

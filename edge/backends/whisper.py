@@ -23,9 +23,9 @@ import numpy as np
 from edge.asr import AsrError, Transcript, Word, is_loop, unlooped
 from edge.audio import SAMPLE_RATE_HZ, Samples
 from edge.backends.failures import vendor_errors
-from edge.backends.stand_in import without
 from edge.backends.whisper_int8 import int8_copy
 from edge.vad import Utterance
+from models.lean_import import without
 
 # PyAV decodes files, which nothing here does with it: 18 MB, and codecs under the GPL.
 with without("av"):
