@@ -1,9 +1,9 @@
 """Imports of a library's part without what it drags in and nothing here needs.
 
-A start is a third importing: a parser of sentences brings a parser of YAML, a binding
-of a C library brings template engines and databases. Inside these blocks only the part
-that is asked for is imported; once they end, others find the library as it is. While
-one runs, no other thread may import the same library.
+Much of a start is importing: a parser of sentences brings a parser of YAML, a binding
+of a C library brings template engines and a database. Inside such a block only the part
+that is asked for is imported; once it ends, others find the library as it is. While it
+runs, no other thread may import the same library.
 """
 
 from __future__ import annotations
@@ -13,16 +13,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-
-
-@contextmanager
-def without(name: str) -> Iterator[None]:
-    """Has imports in the block find an empty module of this name.
-
-    A module of this name that was imported before stays what it is.
-    """
-    with _replaced(name, ModuleType(name)):
-        yield
 
 
 @contextmanager
@@ -39,17 +29,8 @@ def modules_of(package: str) -> Iterator[None]:
     bare = ModuleType(package)
     bare.__path__ = list(spec.submodule_search_locations)
     bare.__spec__ = spec
-    with _replaced(package, bare):
-        yield
-
-
-@contextmanager
-def _replaced(name: str, module: ModuleType) -> Iterator[None]:
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = module
+    sys.modules[package] = bare
     try:
         yield
     finally:
-        del sys.modules[name]
+        del sys.modules[package]

@@ -12,27 +12,29 @@ right more often, so a draft is for those who can check it: a grammar can.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import ctranslate2
 import numpy as np
 
 from edge.asr import AsrError, Transcript, Word, is_loop, unlooped
 from edge.audio import SAMPLE_RATE_HZ, Samples
 from edge.backends.failures import vendor_errors
 from edge.backends.whisper_int8 import int8_copy
+from edge.backends.whisper_tokens import SpecialTokens, text_of, words_of_tokens
 from edge.vad import Utterance
-from models.lean_import import without
+from models.lean_import import modules_of
 
-# PyAV decodes files, which nothing here does with it: 18 MB, and codecs under the GPL.
-with without("av"):
-    from faster_whisper import WhisperModel
-    from faster_whisper.audio import pad_or_trim
-    from faster_whisper.tokenizer import Tokenizer
-    from faster_whisper.transcribe import get_suppressed_tokens
+# The engine and the features alone. The rest decodes files, which nothing here does, by
+# way of PyAV: 18 MB, and codecs under the GPL.
+with modules_of("ctranslate2"):
+    from ctranslate2 import _ext as ctranslate2
+with modules_of("faster_whisper"):
+    from faster_whisper.feature_extractor import FeatureExtractor
 
 _FRAMES_PER_S = 100
 _FULL_WINDOW_S = 30.0
@@ -50,6 +52,8 @@ and the beam search agreed with 98 % of those."""
 _BEAM_SIZE = 5
 _MIN_TOKENS, _TOKENS_PER_S = 12, 8
 """English has four to six tokens a second; a decoder that repeats itself ends here."""
+_N_TEXTS = 8
+"""Whose tokens are remembered, to tell the times of their words."""
 _HOP_SAMPLES = 160
 _ALIGNED_S = 0.02
 """Of one frame of the encoder's output."""
@@ -82,24 +86,21 @@ class Whisper:
             f"The speech model in {folder} could not be loaded.",
             "Run `headside models verify`.",
         ):
-            self._model = WhisperModel(
-                str(int8_copy(folder, kept) if kept else folder),
+            self._folder = int8_copy(folder, kept) if kept else folder
+            self._model = ctranslate2.Whisper(
+                str(self._folder),
                 device="cpu",
                 compute_type="int8",
-                cpu_threads=threads,
-                local_files_only=True,
+                intra_threads=threads,
             )
-            self._tokenizer = Tokenizer(
-                self._model.hf_tokenizer,
-                self._model.model.is_multilingual,
-                task="transcribe",
-                language=language,
+            self._special = SpecialTokens(
+                self._folder, language if self._model.is_multilingual else None
             )
+        self._features = FeatureExtractor(feature_size=self._model.n_mels)
         self._language = language
-        self._prompt = self._model.get_prompt(
-            self._tokenizer, [], without_timestamps=True
-        )
-        self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
+        self._tokens: OrderedDict[str, _Tokens] = OrderedDict()
+        """Of the latest texts."""
+        self._tokenizer: Any = None
         self._recent: tuple[tuple[Utterance, float], Any] | None = None
 
     def draft(self, utterance: Utterance) -> Transcript:
@@ -126,63 +127,77 @@ class Whisper:
         Tokens are aligned to the sound by dynamic time warping over the heads that
         follow it (Radford et al. 2022, as in ``whisper.timing``).
         """
-        tokens = self._tokenizer.encode(f" {transcript.text}")
+        tokens = self._tokens.get(transcript.text) or self._tokenised(transcript.text)
         with vendor_errors(AsrError, "asr_failed", "The speech recogniser failed."):
             encoded = self._encoded(utterance, _window_s(utterance))
             n_frames = min(
                 len(utterance.samples) // _HOP_SAMPLES,
                 round(_window_s(utterance) * _FRAMES_PER_S),
             )
-            aligned = self._model.model.align(
+            aligned = self._model.align(
                 encoded,
-                self._tokenizer.sot_sequence,
-                [tokens],
+                self._special.begin,
+                [tokens.numbers],
                 [n_frames],
                 median_filter_width=_MEDIAN_FRAMES,
             )[0]
-        starts = _token_starts(aligned.alignments, len(tokens))
-        texts, groups = self._tokenizer.split_to_word_tokens(tokens)
+        starts = _token_starts(aligned.alignments, len(tokens.numbers))
         return tuple(
             _words(
-                _between_spaces(zip(texts, map(len, groups), strict=True)),
+                words_of_tokens(tokens.names),
                 starts,
                 aligned.text_token_probs,
                 utterance,
             )
         )
 
+    def _tokenised(self, text: str) -> _Tokens:
+        """Returns a text that the decoder did not write, as it would write it."""
+        if self._tokenizer is None:
+            from tokenizers import Tokenizer  # noqa: PLC0415 - it takes long to load
+
+            self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+        encoded = self._tokenizer.encode(f" {text}", add_special_tokens=False)
+        return _Tokens(numbers=encoded.ids, names=encoded.tokens)
+
     def close(self) -> None:
         """Frees the model."""
         self._recent = None
-        self._model.model.unload_model()
+        self._model.unload_model()
 
     def _encoded(self, utterance: Utterance, window_s: float) -> Any:
         """Returns the encoder's output; the latest one is kept."""
         key = (utterance, window_s)
         if self._recent is None or self._recent[0] != key:
-            features = self._model.feature_extractor(_with_tail(utterance))  # (80, n)
-            padded = pad_or_trim(features, round(window_s * _FRAMES_PER_S))
-            self._recent = (key, self._model.encode(padded))
+            features = self._features(_with_tail(utterance))  # (80, n)
+            n_frames = round(window_s * _FRAMES_PER_S)
+            padded = np.zeros((1, len(features), n_frames), np.float32)
+            heard = features[:, :n_frames]
+            padded[0, :, : heard.shape[1]] = heard
+            view = ctranslate2.StorageView.from_array(padded)
+            self._recent = (key, self._model.encode(view))
         return self._recent[1]
 
     def _decode(
         self, utterance: Utterance, window_s: float, beam_size: int
     ) -> Transcript:
-        result = self._model.model.generate(
+        result = self._model.generate(
             self._encoded(utterance, window_s),
-            [self._prompt],
+            [self._special.prompt],
             beam_size=beam_size,
-            max_length=len(self._prompt) + _max_tokens(utterance),
+            max_length=len(self._special.prompt) + _max_tokens(utterance),
             return_scores=True,
             return_no_speech_prob=True,
-            suppress_tokens=self._suppressed,
         )[0]
         log_probability = float(result.scores[0])
         silent = (
             result.no_speech_prob > _NO_SPEECH_PROBABILITY
             and log_probability < _MIN_LOG_PROBABILITY
         )
-        text = self._tokenizer.decode(result.sequences_ids[0]).strip()
+        text = text_of(result.sequences[0]).strip()
+        self._tokens[text] = _Tokens.spoken(result)
+        while len(self._tokens) > _N_TEXTS:
+            self._tokens.popitem(last=False)
         return Transcript(
             text="" if silent else text,
             language=self._language,
@@ -190,6 +205,21 @@ class Whisper:
             is_draft=beam_size == 1
             and (log_probability < _SURE_LOG_PROBABILITY or is_loop(text)),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tokens:
+    """A text as the decoder writes it."""
+
+    numbers: list[int]
+    names: list[str]
+
+    @classmethod
+    def spoken(cls, result: Any) -> _Tokens:
+        """Returns the tokens of a result that stand for words."""
+        both = zip(result.sequences_ids[0], result.sequences[0], strict=True)
+        said = [(number, name) for number, name in both if text_of([name])]
+        return cls(numbers=[n for n, _ in said], names=[name for _, name in said])
 
 
 def _with_tail(utterance: Utterance) -> Samples:
@@ -242,18 +272,6 @@ def _token_starts(alignments: Sequence[tuple[int, int]], n_tokens: int) -> list[
     return [starts.get(n, last) * _ALIGNED_S for n in range(n_tokens + 1)]
 
 
-def _between_spaces(pieces: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    """Yields words as a reader sees them: a full stop belongs to the one before."""
-    word, n_tokens = "", 0
-    for text, n in pieces:
-        if word and text[:1].isspace():
-            yield word, n_tokens
-            word, n_tokens = "", 0
-        word, n_tokens = word + text, n_tokens + n
-    if word:
-        yield word, n_tokens
-
-
 def _words(
     words: Iterable[tuple[str, int]],
     starts: Sequence[float],
@@ -278,4 +296,4 @@ def _words(
 def describe() -> str:
     """Returns what the engine can compute with here."""
     types = ctranslate2.get_supported_compute_types("cpu")
-    return f"CTranslate2 {ctranslate2.__version__}, {' '.join(sorted(types))}"
+    return f"CTranslate2 {version('ctranslate2')}, {' '.join(sorted(types))}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from faster_whisper import WhisperModel
 
 from edge.asr import AsrError, Transcript, is_loop
 from edge.audio import SAMPLE_RATE_HZ, Samples
@@ -124,13 +125,13 @@ def test_what_is_asked_of_one_utterance_shares_its_sound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     utterance = heard(silero, recordings / "goforward.raw")
-    encode, n_encoded = whisper._model.encode, []
+    features, n_encoded = whisper._features, []
 
-    def counted(features: Any) -> Any:
+    def counted(samples: Samples) -> Any:
         n_encoded.append(1)
-        return encode(features)
+        return features(samples)
 
-    monkeypatch.setattr(whisper._model, "encode", counted)
+    monkeypatch.setattr(whisper, "_features", counted)
 
     whisper.draft(utterance)
     transcript = whisper.transcribe(utterance)
@@ -176,7 +177,8 @@ def test_words_are_where_the_stock_pipeline_finds_them(
 ) -> None:
     utterance = heard(silero, recordings / name)
     transcript = whisper.transcribe(utterance)
-    segments, _ = whisper._model.transcribe(
+    stock_model = WhisperModel(str(whisper._folder), compute_type="int8", cpu_threads=1)
+    segments, _ = stock_model.transcribe(
         utterance.samples, language="en", word_timestamps=True
     )
     stock = [word for segment in segments for word in segment.words or ()]
