@@ -4,28 +4,26 @@
   of `llama_decode` over the same tokens at the same positions.
 - `forwards_ratio`: passes through the model for the intents part of an answer, with the
   tokens that the constraint forces decoded together, against one pass for each of the
-  same tokens.
+  same tokens; `forwards_ratio_guessed` with what is guessed ahead as well, when all has
+  been asked before.
 - `mask_share`: time that the constraint takes, masks included, as a fraction of the
   whole turn.
 - `restore_speedup`: reading a prompt's beginning, against restoring it from disk.
-- `ready_s`, `peak_pss_mb`: of `headside serve`, from the start of the process until it
-  listens, and the most memory it has while ten turns are spoken to it; the files are in
-  the page cache and what is kept between runs is there.
+- `ready_s`: of `headside serve`, from the start of the process until it listens, with
+  its files in the page cache and what is kept between runs in place.
+- `peak_pss_mb`: the most memory it has from its start to the end of ten turns, five
+  typed and five spoken. In a run of its own: to look so often would slow down a start.
 
     python benchmarks/bench_llm.py --json
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -34,16 +32,18 @@ import llama_cpp
 import numpy as np
 import psutil
 
-from benchmarks.measure import load_now, recordings, spread
-from edge.audio import SAMPLE_RATE_HZ
+from benchmarks.measure import recordings, run, spread
+from benchmarks.serving import serving
+from edge.audio import SAMPLE_RATE_HZ, Samples
 from edge.backends.llama import Llama
 from edge.build import open_sound
 from edge.clients.client import Client
 from edge.dialogue import Conversation
 from edge.kept import KeptFiles
 from edge.lexicon import build_lexicon, default_scene
+from edge.llm.drafts import Drafts
 from edge.llm.model import Generation, Message, Prompt, Role, Sampling
-from edge.llm.output import REPLY_OPENS, build_choices
+from edge.llm.output import REPLY_OPENS, Choices, build_choices
 from models.pack_file import load_pack
 from models.store import Store
 
@@ -56,20 +56,7 @@ WORDS = (
     "who lives in that old tower",
 )
 STORY = "Tell me a long story about the sea."
-N_DECODED = 64
-
-
-def main() -> None:
-    """Measures, and prints one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--json", action="store_true", help="print one line")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    load = load_now()
-    report = measure(threads=options.threads, repeats=options.repeats)
-    report |= {"threads": options.threads, "load": load}
-    print(json.dumps(report, indent=None if options.json else 2))
+N_DECODED = 128
 
 
 def measure(*, threads: int, repeats: int) -> dict[str, Any]:
@@ -131,46 +118,62 @@ def _constrained(model: Llama, repeats: int) -> dict[str, Any]:
     lexicon = build_lexicon(pack, default_scene(pack))
     choices = build_choices(lexicon.schema(), actions=lexicon.actions, min_intents=1)
     conversation = Conversation(pack.character(None))
-    sampling = Sampling(free_after=REPLY_OPENS)
-    turn_s = constraint_s = 0.0
-    with_forcing = without = n_tokens = n_masks = 0
-    for n in range(repeats + 1):
-        for words in WORDS:
-            request = Generation(
-                prompt=Prompt(
-                    messages=conversation.messages(
-                        words, schema=choices.told, n_turns=0
-                    ),
-                    schema=choices.schema,
-                ),
-                sampling=sampling,
-            )
-            began = time.perf_counter()
-            n_forwards, n_intents = _answer(model, request)
-            if n == 0:
-                with_forcing += n_forwards
-                without += n_intents
-                continue
-            turn_s += time.perf_counter() - began
-            constraint_s += model.usage.constraint_s
-            n_tokens += model.usage.n_tokens
-            n_masks += model.usage.n_masks
+    forced = _Passes()
+    model.drafts = Drafts(max_length=0)
+    requests = [_request(conversation, choices, words) for words in WORDS]
+    for request in requests:
+        forced.add(model, request)
+    model.drafts = Drafts()
+    for request in requests:
+        _Passes().add(model, request)  # so that it was asked before
+    guessed = _Passes()
+    for _ in range(repeats):
+        for request in requests:
+            guessed.add(model, request)
     return {
-        "forwards_ratio": round(with_forcing / without, 3),
-        "mask_share": round(constraint_s / turn_s, 4),
-        "masks_per_token": round(n_masks / n_tokens, 3),
+        "forwards_ratio": round(forced.n_forwards / forced.n_tokens, 3),
+        "forwards_ratio_guessed": round(guessed.n_forwards / guessed.n_tokens, 3),
+        "mask_share": round(guessed.constraint_s / guessed.turn_s, 4),
+        "masks_per_token": round(guessed.n_masks / guessed.n_all_tokens, 3),
     }
 
 
-def _answer(model: Llama, request: Generation) -> tuple[int, int]:
-    """Returns the passes that an answer's intents part took, and its tokens."""
-    text, n_forwards, n_tokens = "", 0, 0
-    for piece in model.generate(request, Event()):
-        text += piece
-        if REPLY_OPENS not in text:
-            n_forwards = model.usage.n_forwards + 1
-            n_tokens = model.usage.n_tokens
-    return n_forwards, n_tokens
+def _request(conversation: Conversation, choices: Choices, words: str) -> Generation:
+    messages = conversation.messages(words, schema=choices.told, n_turns=0)
+    return Generation(
+        prompt=Prompt(messages=messages, schema=choices.schema),
+        sampling=Sampling(free_after=REPLY_OPENS),
+    )
+
+
+@dataclass(slots=True)
+class _Passes:
+    """What answers took, the intents part of them apart."""
+
+    n_forwards: int = 0
+    """For the intents."""
+    n_tokens: int = 0
+    """Of the intents."""
+    n_all_tokens: int = 0
+    n_masks: int = 0
+    constraint_s: float = 0.0
+    turn_s: float = 0.0
+
+    def add(self, model: Llama, request: Generation) -> None:
+        """Has the model answer."""
+        began = time.perf_counter()
+        text, n_forwards, n_tokens = "", 0, 0
+        for piece in model.generate(request, Event()):
+            text += piece
+            if REPLY_OPENS not in text:
+                n_forwards = model.usage.n_forwards + 1
+                n_tokens = model.usage.n_tokens
+        self.turn_s += time.perf_counter() - began
+        self.n_forwards += n_forwards
+        self.n_tokens += n_tokens
+        self.n_all_tokens += model.usage.n_tokens
+        self.n_masks += model.usage.n_masks
+        self.constraint_s += model.usage.constraint_s
 
 
 def _restoring(path: Path, threads: int, repeats: int) -> dict[str, Any]:
@@ -215,62 +218,53 @@ def _timed_prepare(
 
 
 def _serving(store: Store, *, threads: int, repeats: int) -> dict[str, Any]:
-    ready: list[float] = []
-    peak = 0.0
+    with serving(PACK, threads=threads):
+        pass  # this fills the page cache, and keeps what is kept
+    ready = []
+    for _ in range(repeats):
+        with serving(PACK, threads=threads) as served:
+            ready.append(served.ready_s)
     name, sound = next(
         (name, path) for name, (pack, path) in recordings(store).items() if pack == PACK
     )
     samples = np.concatenate([chunk.samples for chunk in open_sound(sound)])
-    silence = np.zeros(SAMPLE_RATE_HZ, np.float32)
-    for n in range(repeats + 1):
-
-        def speak(client: Client, *, is_last: bool = n == repeats) -> None:
-            for words in WORDS if is_last else ():
-                client.send("text", text=words)
-                _until_turn(client)
-            for _ in range(len(WORDS) if is_last else 0):
-                client.send_sound(np.concatenate([samples, silence]))
-                _until_turn(client)
-
-        ready_s, peak_mb = _serve_once(threads, speak)
-        if n > 0:  # the first fills the page cache, and keeps what is kept
-            ready.append(ready_s)
-        peak = max(peak, peak_mb)
+    peaks = [_peak_pss_mb(samples, threads) for _ in range(repeats)]
     return {
         "ready_s": round(statistics.median(ready), 3),
         "ready": spread(ready, 3),
-        "peak_pss_mb": round(peak, 1),
+        "peak_pss_mb": round(max(peaks), 1),
+        "peak_pss": spread(peaks),
         "spoken": name,
     }
 
 
-def _serve_once(threads: int, speak: Callable[[Client], None]) -> tuple[float, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        secret_file = Path(folder) / "secret"
-        command = [
-            *(sys.executable, "-m", "edge.cli", "serve", PACK, "--port", "0"),
-            *("--json", "--secret-file", str(secret_file), "--threads", str(threads)),
-        ]
-        began = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None  # noqa: S101 - it is a pipe
-            watch = _MemoryWatch(server.pid)
-            told = json.loads(server.stdout.readline())
-            ready_s = time.perf_counter() - began
-            with Client(told["port"], secret_file.read_bytes()) as client:
-                speak(client)
-            peak_mb = watch.stop()
-            server.terminate()
-        return ready_s, peak_mb
+def _peak_pss_mb(samples: Samples, threads: int) -> float:
+    """Returns the most memory of a service that is typed and spoken to."""
+    silence = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    watch = _MemoryWatch()
+    with (
+        serving(PACK, threads=threads, started=watch.start) as served,
+        Client(served.port, served.secret) as client,
+    ):
+        for words in WORDS:
+            client.send("text", text=words)
+            _until_turn(client)
+        for _ in WORDS:
+            client.send_sound(np.concatenate([samples, silence]))
+            _until_turn(client)
+        return watch.stop()
 
 
 class _MemoryWatch:
     """Watches the proportional set size of a process."""
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+    def __init__(self) -> None:
         self._peak = 0
         self._over = Event()
+
+    def start(self, pid: int) -> None:
+        """Begins to look at a process."""
+        self._process = psutil.Process(pid)
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
@@ -292,4 +286,4 @@ def _until_turn(client: Client) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, repeats=5)

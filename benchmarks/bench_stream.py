@@ -11,23 +11,17 @@ included. `endpoint_to_intent_ms` runs from the decision that the utterance is o
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import load_now, recordings, spread
+from benchmarks.measure import recordings, run, spread
+from benchmarks.serving import Served, serving
 from edge.audio import SAMPLE_RATE_HZ, Samples
 from edge.build import RuntimeOptions, build_runtime, open_sound
 from edge.clients.client import Client
@@ -70,29 +64,16 @@ class Heard:
         return [after - before for before, after in itertools.pairwise(marks)]
 
 
-def main() -> None:
-    """Measures, and prints one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--json", action="store_true", help="print one line")
-    parser.add_argument("--repeats", type=int, default=3, help="plays per recording")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    load = load_now()
-    report = measure(threads=options.threads, repeats=options.repeats)
-    report |= {"threads": options.threads, "load": load}
-    print(json.dumps(report, indent=None if options.json else 2))
-
-
 def measure(*, threads: int, repeats: int) -> dict[str, Any]:
     """Returns medians over all plays, and each recording's own."""
     clips = list(_clips(Store.default()))
     heard: dict[str, list[Heard]] = {}
     for pack in dict.fromkeys(clip.pack for clip in clips):
-        with _serving(pack, threads) as (port, secret):
+        with serving(pack, threads=threads) as served:
             for n in range(repeats + 1):
                 for clip in clips:
                     if clip.pack == pack:
-                        found = _play(clip, port, secret)
+                        found = _play(clip, served)
                         if n > 0:  # the first warms the caches
                             heard.setdefault(clip.name, []).append(found)
     return _report(clips, heard)
@@ -137,8 +118,8 @@ def _report(clips: list[Clip], heard: dict[str, list[Heard]]) -> dict[str, Any]:
     }
 
 
-def _play(clip: Clip, port: int, secret: bytes) -> Heard:
-    with Client(port, secret) as client:
+def _play(clip: Clip, served: Served) -> Heard:
+    with Client(served.port, served.secret) as client:
         heard = Heard()
         began = time.perf_counter() + 0.05
         sending = threading.Thread(target=_send, args=(client, clip.samples, began))
@@ -175,22 +156,5 @@ def _clips(store: Store) -> Iterator[Clip]:
         )
 
 
-@contextmanager
-def _serving(pack: str, threads: int) -> Iterator[tuple[int, bytes]]:
-    with tempfile.TemporaryDirectory() as folder:
-        secret_file = Path(folder) / "secret"
-        command = [
-            *(sys.executable, "-m", "edge.cli", "serve", pack, "--port", "0"),
-            *("--json", "--secret-file", str(secret_file), "--threads", str(threads)),
-        ]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None  # noqa: S101 - it is a pipe
-            told = json.loads(server.stdout.readline())
-            try:
-                yield told["port"], secret_file.read_bytes()
-            finally:
-                server.terminate()
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, repeats=3)

@@ -21,7 +21,6 @@ import edge  # noqa: F401 - first: it keeps numpy's threads from spinning, for b
 
 # isort: split
 
-import argparse
 import json
 import statistics
 import time
@@ -35,7 +34,7 @@ from typing import Any, cast
 from faster_whisper import WhisperModel
 from llama_cpp import Llama
 
-from benchmarks.measure import load_now, p95, recordings
+from benchmarks.measure import p95, recordings, run
 from edge.build import RuntimeOptions, build_runtime, open_sound
 from edge.dialogue import Conversation, Reply
 from edge.intent import Intent, Tier
@@ -136,19 +135,6 @@ class HeadsideChain:
         runtime.conversation = Conversation(runtime.conversation.character)
         began = time.perf_counter()
         return _waits_of(runtime.hear(utterance, Event()), began)
-
-
-def main() -> None:
-    """Measures, and prints a table or one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--repeats", type=int, default=3, help="turns per recording")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    load = load_now()
-    report = measure(threads=options.threads, repeats=options.repeats)
-    report |= {"threads": options.threads, "load": load}
-    print(json.dumps(report, indent=None if options.json else 2))
 
 
 def measure(*, threads: int, repeats: int) -> dict[str, object]:
@@ -291,4 +277,4 @@ def _compact(chunks: Iterable[Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, repeats=3)

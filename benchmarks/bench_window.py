@@ -18,7 +18,6 @@ beam search where the draft is unsure and the pack's grammar does not know it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import time
@@ -27,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import RECORDINGS, SHARED_CLIPS, load_now, spread
+from benchmarks.measure import RECORDINGS, SHARED_CLIPS, run, spread
 from edge.asr import Transcript, is_loop, recognise, with_words
 from edge.backends import whisper as backend
 from edge.backends.silero import Silero
@@ -64,21 +63,8 @@ class Heard:
         return " ".join(part.text for part in self.parts)
 
 
-def main() -> None:
-    """Measures, and prints one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--json", action="store_true", help="print one line")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--commands", type=int, default=183, help="of the labelled")
-    options = parser.parse_args()
-    load = load_now()
-    report = measure(threads=options.threads, n_commands=options.commands)
-    report |= {"threads": options.threads, "load": load}
-    print(json.dumps(report, indent=None if options.json else 2))
-
-
-def measure(*, threads: int, n_commands: int) -> dict[str, Any]:
-    """Returns the report."""
+def measure(*, threads: int, commands: int) -> dict[str, Any]:
+    """Returns the report, of so many labelled commands and all other recordings."""
     store = Store.default()
     (vad,) = store.path("silero-vad").glob("*.onnx")
     detector = Silero(vad)
@@ -87,10 +73,10 @@ def measure(*, threads: int, n_commands: int) -> dict[str, Any]:
     lexicon = build_lexicon(pack, default_scene(pack))
     pairs = [
         (recording, *_both(recording, whisper, detector, lexicon))
-        for recording in _recordings(store, n_commands)
+        for recording in _recordings(store, commands)
     ]
     transcribed = [pair for pair in pairs if pair[0].text]
-    commands = [pair for pair in pairs if pair[0].intent]
+    labelled = [pair for pair in pairs if pair[0].intent]
     short_error = _error([(r.text, short.text) for r, short, _ in transcribed])
     full_error = _error([(r.text, full.text) for r, _, full in transcribed])
     parts = [part for _, short, _ in pairs for part in short.parts]
@@ -104,9 +90,9 @@ def measure(*, threads: int, n_commands: int) -> dict[str, Any]:
         ),
         "n_recordings": len(pairs),
         "intents_right": {
-            "short": sum(_is_right(r, short, lexicon) for r, short, _ in commands),
-            "full": sum(_is_right(r, full, lexicon) for r, _, full in commands),
-            "of": len(commands),
+            "short": sum(_is_right(r, short, lexicon) for r, short, _ in labelled),
+            "full": sum(_is_right(r, full, lexicon) for r, _, full in labelled),
+            "of": len(labelled),
         },
         "loops": sum(is_loop(part.text) for part in parts),
         "timestamps_ms": {
@@ -202,4 +188,4 @@ def _apart_ms(short: Heard, full: Heard) -> Iterator[float]:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, commands=183)

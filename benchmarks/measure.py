@@ -1,12 +1,15 @@
-"""What the benchmarks share: medians, the machine's load, recordings."""
+"""What the benchmarks share: command line, medians, load, recordings."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from models.store import Store
 
@@ -24,6 +27,26 @@ CLIP_NAMES: tuple[str, ...] = (
 )
 RECORDINGS = "speech-pocketsphinx"
 BUSY_LOAD = 0.5
+
+
+def run(about: str, measure: Callable[..., Mapping[str, Any]], **counts: int) -> None:
+    """Runs a benchmark's command line, and prints what it measured as JSON.
+
+    Args:
+        about: Its docstring.
+        measure: Called with ``threads`` and the counts.
+        counts: What may be chosen besides, with what stands for no choice.
+    """
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one line")
+    parser.add_argument("--threads", type=int, default=2)
+    for name, count in counts.items():
+        parser.add_argument(f"--{name}", type=int, default=count)
+    options = vars(parser.parse_args())
+    indent = None if options.pop("json") else 2
+    load = load_now()
+    report = {**measure(**options), "threads": options["threads"], "load": load}
+    print(json.dumps(report, indent=indent))
 
 
 def p95(values: Sequence[float]) -> float:

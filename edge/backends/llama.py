@@ -14,7 +14,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -104,12 +104,12 @@ class Llama:
         can_forget = not llama_cpp.llama_model_is_recurrent(self._model)
         self.drafts = Drafts() if can_forget else Drafts(max_length=0)
         """Guesses ahead, from the answers to all players."""
-        self._usage = Usage()
+        self._count: Callable[[], Usage] = Usage
 
     @property
     def usage(self) -> Usage:
         """What the latest generation cost."""
-        return self._usage
+        return self._count()
 
     def fits(self, request: Generation) -> bool:
         """Returns whether prompt and answer fit the context."""
@@ -126,7 +126,7 @@ class Llama:
 
     def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
         """Yields the answer piece by piece, without the prefix."""
-        self._usage = Usage()
+        self._count = Usage
         try:
             yield from self._generate(request, cancel)
         finally:
@@ -159,31 +159,38 @@ class Llama:
         guess = self._guess(answer, tokens, n_left)
         self._read(tokens, cancel, begun.keeps, guess)
         n_before = self._prefix.n_forwards
+
+        def usage() -> Usage:
+            return replace(
+                answer.usage,
+                n_prompt=n_prompt,
+                n_cached=min(n_cached, n_prompt),
+                n_forwards=self._prefix.n_forwards - n_before,
+                n_drafted=self.drafts.n_drafted,
+                n_accepted=self.drafts.n_accepted,
+            )
+
+        self._count = usage
         try:
             while n_left > 0 and not cancel.is_set():
                 scores = self._prefix.scores(len(tokens), self._vocabulary.size)
                 pending = answer.next(scores, tokens[-_PENALTY_TOKENS:])[:n_left]
                 n_left -= len(pending)
+                ahead = self._prefix.tokens[len(tokens) :]
+                n_held = len(tokens) + n_common(ahead, pending)
                 tokens += pending
-                n_held = n_common(self._prefix.tokens, tokens)
                 self.drafts.confirm(n_held)
-                self._usage = replace(
-                    answer.usage,
-                    n_prompt=n_prompt,
-                    n_cached=min(n_cached, n_prompt),
-                    n_forwards=self._prefix.n_forwards - n_before,
-                    n_drafted=self.drafts.n_drafted,
-                    n_accepted=self.drafts.n_accepted,
-                )
                 if piece := answer.text(pending):
                     yield piece
-                if answer.is_over():
+                if answer.is_over() or n_left == 0:
                     return
                 if n_held < len(tokens):  # else it was guessed, and is read already
                     self._prefix.cut(n_held)
                     guess = self._guess(answer, tokens, n_left)
                     self._read(tokens, cancel, (), guess)
         finally:
+            counted = usage()
+            self._count = lambda: counted
             self.drafts.remember(tokens, n_prompt)
 
     def close(self) -> None:
@@ -270,8 +277,19 @@ class _Answer:
         if request.prompt.schema:
             began = vocabulary.begun(request.prompt.prefix)
             self._matcher = constraints.begin(request.prompt.schema, began)
-        self.usage = Usage()
+        self._n_tokens = self._n_forced = self._n_masks = 0
+        self._constraint_s = 0.0
         self._is_over = False
+
+    @property
+    def usage(self) -> Usage:
+        """What it cost so far, the passes through the model apart."""
+        return Usage(
+            n_tokens=self._n_tokens,
+            n_forced=self._n_forced,
+            n_masks=self._n_masks,
+            constraint_s=self._constraint_s,
+        )
 
     @property
     def is_free(self) -> bool:
@@ -302,12 +320,9 @@ class _Answer:
         if forced:
             self._matcher.consume_tokens(forced)
         self._is_over = self._matcher.is_stopped()
-        self.usage = replace(
-            self.usage,
-            n_tokens=self.usage.n_tokens + len(forced),
-            n_forced=self.usage.n_forced + len(forced),
-            constraint_s=self.usage.constraint_s + time.perf_counter() - began,
-        )
+        self._n_tokens += len(forced)
+        self._n_forced += len(forced)
+        self._constraint_s += time.perf_counter() - began
         return forced
 
     def next(self, logits: Logits, recent: list[int]) -> list[int]:
@@ -327,7 +342,7 @@ class _Answer:
         if self._vocabulary.ends(token):
             self._is_over = True
             return []
-        self.usage = replace(self.usage, n_tokens=self.usage.n_tokens + 1)
+        self._n_tokens += 1
         return [token, *self.forced()]
 
     def _allowed(
@@ -339,18 +354,13 @@ class _Answer:
         the probability it has among the allowed ones.
         """
         began = time.perf_counter()
-        n_masks = 0
         if matcher.try_consume_tokens([token]) == 0:
-            n_masks = 1
+            self._n_masks += 1
             mask = self._constraints.allowed(matcher)
             masked = np.where(mask, logits, np.float32(-np.inf))
             token = choose(masked, self._sampling, self._random)
             matcher.consume_token(token)
-        self.usage = replace(
-            self.usage,
-            n_masks=self.usage.n_masks + n_masks,
-            constraint_s=self.usage.constraint_s + time.perf_counter() - began,
-        )
+        self._constraint_s += time.perf_counter() - began
         return token
 
 

@@ -57,9 +57,17 @@ class ReadPrefix:
         init=False, default_factory=OrderedDict
     )
     _memory: Any = field(init=False)
+    _read: Any = field(init=False)
+    _scored: Any = field(init=False)
+    _batch: Any = field(init=False)
+    """Made once: for each token there is hardly time for anything."""
 
     def __post_init__(self) -> None:
         self._memory = llama_cpp.llama_get_memory(self.context)
+        self._read = (llama_cpp.llama_token * BATCH_TOKENS)()
+        self._scored = (ctypes.c_int8 * BATCH_TOKENS)()
+        self._batch = llama_cpp.llama_batch_get_one(self._read, BATCH_TOKENS)
+        self._batch.logits = self._scored
 
     def resume(self, prompt: PromptTokens, *, n_wanted: int) -> int:
         """Returns how much of a prompt the context holds, after making that most.
@@ -90,12 +98,10 @@ class ReadPrefix:
         Raises:
             LlmError: llama.cpp failed; the context is empty then.
         """
-        n = len(tokens)
-        array = (llama_cpp.llama_token * n)(*tokens)
-        batch = llama_cpp.llama_batch_get_one(array, n)
-        scored = (ctypes.c_int8 * n)(*[at >= n - n_scored for at in range(n)])
-        batch.logits = scored
-        code = llama_cpp.llama_decode(self.context, batch)
+        n = self._batch.n_tokens = len(tokens)
+        self._read[:n] = tokens
+        self._scored[:n] = bytes(n - n_scored) + b"\1" * n_scored
+        code = llama_cpp.llama_decode(self.context, self._batch)
         self.n_forwards += 1
         if code != 0:
             llama_cpp.llama_memory_clear(self._memory, True)
@@ -113,7 +119,11 @@ class ReadPrefix:
         pointer = llama_cpp.llama_get_logits_ith(
             self.context, n_tokens - len(self.tokens) - 1
         )
-        return np.ctypeslib.as_array(pointer, (size,))
+        address = ctypes.addressof(pointer.contents)
+        scores: Logits = np.frombuffer(
+            memoryview((ctypes.c_float * size).from_address(address)), np.float32
+        )
+        return scores
 
     def cut(self, n_tokens: int) -> None:
         """Forgets all but the first tokens; more, where the model can only do that."""

@@ -41,6 +41,7 @@ class Vocabulary:
 
     def __init__(self, model: Any, kept: KeptFiles | None = None) -> None:
         self._vocab = llama_cpp.llama_model_get_vocab(model)
+        self._buffer = ctypes.create_string_buffer(_MAX_PIECE_BYTES)
         self._known: dict[tuple[str, bool], tuple[int, ...]] = {}
         """Tokens of the latest texts: prompts consist of the same ones."""
         self.size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
@@ -103,11 +104,10 @@ class Vocabulary:
 
     def piece(self, token: int, *, with_markup: bool = False) -> bytes:
         """Returns a token's bytes; none of a special one, unless asked for."""
-        buffer = ctypes.create_string_buffer(_MAX_PIECE_BYTES)
         n = llama_cpp.llama_token_to_piece(
-            self._vocab, token, buffer, _MAX_PIECE_BYTES, 0, with_markup
+            self._vocab, token, self._buffer, _MAX_PIECE_BYTES, 0, with_markup
         )
-        return buffer.raw[: max(n, 0)]
+        return ctypes.string_at(self._buffer, max(n, 0))
 
     def ends(self, token: int) -> bool:
         """Returns whether a token ends an answer."""
