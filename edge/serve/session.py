@@ -3,9 +3,6 @@
 Two threads meet here. The connection's thread parses messages and cuts sound into
 speech (``receive`` and ``hear``), and leaves tasks. The inference thread takes them one
 by one (``work``). Only ``cancel`` goes the other way.
-
-Every utterance that was accepted, which ``speech.end`` announces, ends in exactly one
-of ``turn``, ``cancelled`` and ``dropped``.
 """
 
 from __future__ import annotations
@@ -25,11 +22,11 @@ from edge.pipeline import Runtime, Turn
 from edge.scene import Scene
 from edge.serve.actions import Actions
 from edge.serve.capture import Capture
-from edge.serve.fields import timing_fields, transcript_fields
 from edge.serve.metrics import Metrics
 from edge.serve.outgoing import Outgoing
 from edge.serve.replies import Replies
 from edge.serve.tasks import Call, Task, Tasks, Typed
+from edge.serve.utterances import Utterances
 from edge.serve.wire import Message, WireError
 from edge.serve.world import World
 from edge.trace import Trace
@@ -90,9 +87,6 @@ class Session:
         """How often all was cancelled, and why last."""
         self._n_cancels = 0
         """As often when the present task was begun."""
-        self._coming = 0
-        """Number of the utterance that is being spoken; 0 where it has none yet."""
-        self._n_utterances = 0
         self._n_overruns = 0
         self._refused: Scene | None = None
         """The scene that could not be taken over."""
@@ -105,6 +99,7 @@ class Session:
         self.out = Outgoing(
             lambda: self.capture.time_s, lambda text: services.observed(text, self.name)
         )
+        self._utterances = Utterances(self.out, services.metrics)
         self._actions = Actions(
             self.out,
             services.metrics,
@@ -164,7 +159,7 @@ class Session:
             self._cancels = (self._cancels[0] + 1, why)
             self._cut(why)
         for task in waiting:
-            self._end(task.utterance, "cancelled", why)
+            self._utterances.cancelled(task.utterance, why)
 
     def end(self) -> threading.Event:
         """Ends all that goes on, for good.
@@ -222,9 +217,9 @@ class Session:
         self._services.wake()
         if is_late:
             if isinstance(task, Typed):
-                self._end(task.utterance, "cancelled", "bye")
+                self._utterances.cancelled(task.utterance, "bye")
         elif isinstance(dropped, Typed):
-            self._end(dropped.utterance, "dropped", "queue_full")
+            self._utterances.dropped(dropped.utterance, "queue_full")
         elif dropped is not None:
             self._n_overruns += 1
             self.out.send("overrun", what="utterance", count=self._n_overruns)
@@ -251,7 +246,7 @@ class Session:
 
     def _text(self, message: Message) -> None:
         self._barge_in()
-        number = self._accept("typed", speculated=False, at_s=self.capture.time_s)
+        number = self._utterances.accept_typed(self.capture.time_s)
         self._add(Typed(number, message["text"]))
 
     def _say(self, message: Message) -> None:
@@ -346,52 +341,42 @@ class Session:
                 for heard in self._ear.take(speech):
                     match heard:
                         case Partial():
-                            self._send_partial(heard)
+                            if self._wake_phrase is None:
+                                self._utterances.partial(heard)
                         case Ended():
-                            number = self._accept(
+                            number = self._utterances.accept_speech(
                                 heard.why,
                                 speculated=heard.speculated,
                                 at_s=heard.utterance.speech_end_s,
-                                number=self._number_of_speech(),
                             )
-                            self._coming = 0
                         case Accepted():
                             accepted = heard
         except Exception as error:  # noqa: BLE001 - the utterance must end
             self.fail(_as_ours(error))
             if number:
-                self._end(number, "dropped", "failed")
+                self._utterances.dropped(number, "failed")
             return
         if accepted is not None:
             self._understand(number, accepted)
-
-    def _send_partial(self, heard: Partial) -> None:
-        if self._wake_phrase is None:
-            self.out.send(
-                "partial",
-                utterance=self._number_of_speech(),
-                stable=heard.stable[:2000],
-                tail=heard.tail[:2000],
-            )
 
     def _understand(self, number: int, heard: Accepted) -> None:
         utterance = heard.utterance
         if heard.transcript.n_windows > 1:
             self._services.metrics.windows.inc()
         if not heard.transcript.text:
-            self._end(number, "dropped", "no_words")
+            self._utterances.dropped(number, "no_words")
             return
         if self._wake_phrase is not None:
             admitted = self._wake_phrase.admit(heard)
             if admitted is None or not admitted.transcript.text:
-                self._end(number, "dropped", "no_wake_phrase")
+                self._utterances.dropped(number, "no_wake_phrase")
                 return
             heard = admitted
         # Who holds the button means to speak, even the character's own words.
         if self.capture.is_open_mic and self._replies.is_echo(
             heard.transcript.text, utterance.start_s
         ):
-            self._end(number, "dropped", "echo")
+            self._utterances.dropped(number, "echo")
             return
         self._answer(number, heard.transcript, utterance.start_s)
 
@@ -403,7 +388,7 @@ class Session:
                 self._answering = answering
         if self._answering is None:
             # While its words were looked for.
-            self._end(number, "cancelled", why)
+            self._utterances.cancelled(number, why)
             return
         self._actions.begin()
         turn: Turn | None = None
@@ -412,7 +397,7 @@ class Session:
             for event in self.runtime.answer(transcript, start_s, answering.cancel):
                 match event:
                     case Transcript():
-                        self._send_transcript(number, event)
+                        self._utterances.transcript(number, event)
                     case Intent():
                         self._actions.send(number, event, transcript)
                     case Reply():
@@ -441,52 +426,11 @@ class Session:
                 utterance=number,
             )
         if was_cut:
-            self._end(number, "cancelled", answering.why or "cancel")
+            self._utterances.cancelled(number, answering.why or "cancel")
         elif turn is None:
-            self._end(number, "dropped", "failed")
+            self._utterances.dropped(number, "failed")
         else:
-            self._services.metrics.utterances.labels(outcome="turn").inc()
-            self.out.send(
-                "turn",
-                utterance=number,
-                timings=timing_fields(turn.timings),
-            )
-
-    def _number(self) -> int:
-        with self._lock:
-            self._n_utterances += 1
-            return self._n_utterances
-
-    def _number_of_speech(self) -> int:
-        self._coming = self._coming or self._number()
-        return self._coming
-
-    def _accept(
-        self, why: str, *, speculated: bool, at_s: float, number: int = 0
-    ) -> int:
-        number = number or self._number()
-        self._services.metrics.accepted.labels(
-            why=why, speculated=str(speculated).lower()
-        ).inc()
-        self.out.send(
-            "speech.end",
-            utterance=number,
-            at=round(at_s, 4),
-            why=why,
-            speculated=speculated,
-        )
-        return number
-
-    def _end(self, number: int, how: str, why: str) -> None:
-        self._services.metrics.utterances.labels(outcome=why).inc()
-        self.out.send(how, utterance=number, why=why)
-
-    def _send_transcript(self, number: int, transcript: Transcript) -> None:
-        self.out.send(
-            "transcript",
-            utterance=number,
-            **transcript_fields(transcript),
-        )
+            self._utterances.turn(number, turn)
 
     def _outcomes(self, intents: Sequence[Intent]) -> tuple[Outcome, ...]:
         answering = self._answering
@@ -508,7 +452,7 @@ class Session:
     def _speak(self, character: str, text: str) -> None:
         if character:
             self.runtime.address(character)
-        number = self._accept("typed", speculated=False, at_s=self.capture.time_s)
+        number = self._utterances.accept_typed(self.capture.time_s)
         self._replies.send(number, Reply(text=text), self.runtime.conversation)
         self.runtime.conversation.remember(
             Exchange(player="...", intents=(), reply=text)
