@@ -94,6 +94,7 @@ def with_words(
 
 
 _WORD = re.compile(r"\w+")
+_MARKS = re.compile(r"[^\w\s]*")
 _MIN_LOOP_WORDS = 3
 """A shorter phrase said twice is how people speak: "go go", "stop it stop it"."""
 _MIN_REPEATS = 4
@@ -118,8 +119,11 @@ def unlooped(text: str) -> str:
         start, n, n_repeats = loop
         first_end = found[start + n - 1].end()
         last = start + n * n_repeats
-        rest = text[found[last - 1].end() :] if last <= len(found) else ""
-        text = (text[:first_end] + rest).strip()
+        if last <= len(found):
+            text = (text[:first_end] + text[found[last - 1].end() :]).strip()
+        else:  # it ends in the middle of a phrase
+            marks = _MARKS.match(text, first_end)
+            text = text[: marks.end() if marks else first_end].strip()
 
 
 def _loop(words: list[str]) -> tuple[int, int, int] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.asr import (
@@ -96,6 +96,7 @@ def test_what_a_decoder_repeats_stands_once(text: str, expected: str) -> None:
     assert unlooped(text) == expected
 
 
+@example(phrase=["a", "a'b'"], before=[], after=["a"], n_times=4)
 @given(
     phrase=st.lists(words, min_size=1, max_size=4),
     before=st.lists(words, max_size=4),
