@@ -195,17 +195,18 @@ def test_removing_tells_what_it_frees(store: Store, raft: Path) -> None:
     assert store.remove("raft") == 0
 
 
-def test_removing_takes_along_what_a_fetch_left(store: Store, maker: Maker) -> None:
+def test_removing_takes_along_what_was_made_of_it(store: Store, maker: Maker) -> None:
     maker.boat()
     (download, *_) = store.manifest("boat").downloads
     for path in (
         store.download_path(download.sha256),
         store.staging_folder("boat") / "hull.bin",
+        store.prepared_folder("boat") / "hull.bin",
     ):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"x" * 1000)
 
-    assert store.remove("boat") == 2000
+    assert store.remove("boat") == 3000
 
     assert list((store.root / "downloads").iterdir()) == []
     assert not store.staging_folder("boat").exists()
