@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import ctypes
 import hashlib
+import math
 import mmap
 import os
 import sys
@@ -176,10 +177,11 @@ class Llama:
                 scores = self._prefix.scores(len(tokens), self._vocabulary.size)
                 pending = answer.next(scores, tokens[-_PENALTY_TOKENS:])[:n_left]
                 n_left -= len(pending)
-                ahead = self._prefix.tokens[len(tokens) :]
-                n_held = len(tokens) + n_common(ahead, pending)
+                n_held = len(tokens)
+                if ahead := self._prefix.tokens[n_held:]:
+                    n_held += n_common(ahead, pending)
+                    self.drafts.confirm(n_held)
                 tokens += pending
-                self.drafts.confirm(n_held)
                 if piece := answer.text(pending):
                     yield piece
                 if answer.is_over() or n_left == 0:
@@ -331,7 +333,7 @@ class _Answer:
         if self.is_free:
             logits = penalised(logits, recent[-_PENALTY_TOKENS:], penalty)
         token = choose(logits, self._sampling, self._random)
-        if np.isnan(logits[token]):
+        if math.isnan(logits[token]):
             raise LlmError(
                 "llm_failed",
                 "What the language model computes is not a number.",

@@ -213,6 +213,8 @@ class ReadPrefix:
 
 def batches(tokens: Sequence[int], cuts: Sequence[int] = ()) -> list[list[int]]:
     """Returns tokens in batches of bearable size, none of which crosses a cut."""
+    if len(tokens) <= BATCH_TOKENS and not cuts:
+        return [list(tokens)] if tokens else []
     ends = sorted({cut for cut in cuts if 0 < cut < len(tokens)} | {len(tokens)})
     starts = [0, *ends]
     return [
