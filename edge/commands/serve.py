@@ -26,7 +26,7 @@ from edge.commands.options import (
 )
 from edge.engines import EngineNames, Engines
 from edge.kept import private_key
-from edge.serve.loopback import ServeError, require_loopback
+from edge.serve.loopback import ServeError, require_loopback, require_origin
 from models.pack import PackModels
 from models.pack_file import load_pack, peek_models
 from models.store import Store, cache_root
@@ -73,6 +73,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     began_s = time.perf_counter()
     require_loopback(host)
+    for origin in allow_origin or ():
+        require_origin(origin)
     # Engines load outside Python; the rest is imported and read meanwhile.
     store = Store.default()
     named = peek_models(pack) or PackModels()

@@ -1,10 +1,13 @@
-"""Where a service may listen: on this machine, and nowhere else."""
+"""Where a service may listen, and what may be named as a page that connects to it."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from models.errors import HeadsideError
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s@A-Z]+")
 
 
 class ServeError(HeadsideError):
@@ -32,4 +35,18 @@ def require_loopback(host: str) -> None:
             "serve_host",
             f"{host} is not loopback: other machines could reach the service.",
             "Use 127.0.0.1; adb forward and ssh -L carry it elsewhere.",
+        )
+
+
+def require_origin(origin: str) -> None:
+    """Refuses what no browser sends as the origin of a page, word for word.
+
+    Raises:
+        ServeError: ``serve_origin``.
+    """
+    if not _ORIGIN.fullmatch(origin):
+        raise ServeError(
+            "serve_origin",
+            f'"{origin}" is no origin of a web page.',
+            "Write it as browsers do: http://localhost:5173, small letters, no path.",
         )

@@ -20,7 +20,7 @@ from websockets.sync.server import serve as squat
 
 from edge.clients.client import Client, ClientError
 from edge.serve.door import MAX_STRANGERS
-from edge.serve.loopback import ServeError
+from edge.serve.loopback import ServeError, require_origin
 from edge.serve.secret import Meeting, metrics_token
 from edge.serve.server import ServeOptions, Service
 from edge.serve.wire import MAX_GREETING_BYTES
@@ -400,7 +400,33 @@ def test_the_secret_stays_in_its_file(pack_file: Path, tmp_path: Path) -> None:
     assert b"wave" not in written + out + first
 
 
-@pytest.mark.parametrize("what", ["host", "secret", "port"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:5173",
+        "https://game.example",
+        "http://[::1]:8080",
+        "chrome-extension://abcdef",
+    ],
+)
+def test_an_origin_may_be_named_as_browsers_send_it(origin: str) -> None:
+    require_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("", "null", "*", "localhost:5173", "http://", "javascript:x"),
+        *("http://a/", "http://a/b", "http://A", "http://u@a", "http://a b"),
+    ],
+)
+def test_what_no_browser_sends_is_no_origin(origin: str) -> None:
+    with pytest.raises(ServeError) as caught:
+        require_origin(origin)
+    assert caught.value.code == "serve_origin"
+
+
+@pytest.mark.parametrize("what", ["host", "secret", "port", "origin"])
 def test_a_service_that_cannot_begin_says_why(
     pack_file: Path, tmp_path: Path, what: str
 ) -> None:
@@ -412,6 +438,7 @@ def test_a_service_that_cannot_begin_says_why(
         "host": ["--host", ANYWHERE],
         "secret": [],
         "port": ["--port", str(taken.getsockname()[1])],
+        "origin": ["--allow-origin", "http://localhost:5173/"],
     }[what]
     done = subprocess.run(
         command(pack_file, "--secret-file", str(secret_file), *options),
@@ -429,6 +456,7 @@ def test_a_service_that_cannot_begin_says_why(
         "host": f"{ANYWHERE} is not loopback",
         "secret": "chmod 600",
         "port": "cannot be used: Address already in use",
+        "origin": '"http://localhost:5173/" is no origin',
     }
     assert expected[what] in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
