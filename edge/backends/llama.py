@@ -102,8 +102,11 @@ class Llama:
             name=f"{name} {n_ctx} {kv_bits} {version('llama-cpp-python')}",
             kept=kept,
         )
-        can_forget = not llama_cpp.llama_model_is_recurrent(self._model)
-        self.drafts = Drafts() if can_forget else Drafts(max_length=0)
+        # Such a model cannot forget the last tokens alone.
+        is_recurrent = llama_cpp.llama_model_is_recurrent(
+            self._model
+        ) or llama_cpp.llama_model_is_hybrid(self._model)
+        self.drafts = Drafts(max_length=0) if is_recurrent else Drafts()
         """Guesses ahead, from the answers to all players."""
         self._count: Callable[[], Usage] = Usage
 
