@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -323,23 +324,25 @@ class Runtime:
         """Yields the intents that the model chooses, then the sentences it says."""
         request = self._request(words, (), chooses=True)
         intents: list[Intent] = []
-        pieces = clock.marks_first(self.model.generate(request, cancel), Stage.LLM)
-        answer = read_answer(pieces, request.prompt.prefix)
-        first_words = ""
-        for item in answer:
-            if isinstance(item, ReplyText):
-                first_words = item.text
-                break
-            intent = read_intent(self.lexicon, item.found)
-            if intent is not None:
-                intents.append(intent)
-                yield intent
-        outcomes = self.outcomes(intents)
-        if all(outcome.ok for outcome in outcomes):
-            done = frozenset(intent.name for intent in intents)
-            spoken = sentences(_texts(first_words, answer))
-            yield from self._checked(spoken, done, cancel)
-        else:
+        with closing(self.model.generate(request, cancel)) as written:
+            pieces = clock.marks_first(written, Stage.LLM)
+            answer = read_answer(pieces, request.prompt.prefix)
+            first_words = ""
+            for item in answer:
+                if isinstance(item, ReplyText):
+                    first_words = item.text
+                    break
+                intent = read_intent(self.lexicon, item.found)
+                if intent is not None:
+                    intents.append(intent)
+                    yield intent
+            outcomes = self.outcomes(intents)
+            is_done = all(outcome.ok for outcome in outcomes)
+            if is_done:
+                done = frozenset(intent.name for intent in intents)
+                spoken = sentences(_texts(first_words, answer))
+                yield from self._checked(spoken, done, cancel)
+        if not is_done:
             yield from self._spoken(words, outcomes, clock, cancel)
 
     def _spoken(
@@ -352,9 +355,10 @@ class Runtime:
         """Yields the sentences that the model says of what was decided."""
         request = self._request(words, outcomes, chooses=False)
         done = frozenset(outcome.intent.name for outcome in outcomes if outcome.ok)
-        pieces = clock.marks_first(self.model.generate(request, cancel), Stage.LLM)
-        answer = read_answer(pieces, request.prompt.prefix)
-        yield from self._checked(sentences(_texts("", answer)), done, cancel)
+        with closing(self.model.generate(request, cancel)) as written:
+            pieces = clock.marks_first(written, Stage.LLM)
+            answer = read_answer(pieces, request.prompt.prefix)
+            yield from self._checked(sentences(_texts("", answer)), done, cancel)
 
     def _checked(
         self, spoken: Iterator[str], done: frozenset[str], cancel: Event

@@ -7,7 +7,7 @@ character repeats the player.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from threading import Event
 
 import numpy as np
@@ -77,7 +77,9 @@ class EchoRecogniser:
 class EchoModel:
     """Answers with the player's own words, and chooses no action."""
 
-    def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
+    def generate(
+        self, request: Generation, cancel: Event
+    ) -> Generator[str, None, None]:
         """Yields the answer word by word."""
         said = _SITUATION.sub("", request.prompt.messages[-1].text)
         words = said.replace("\\", " ").replace('"', " ")

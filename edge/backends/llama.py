@@ -15,7 +15,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -128,7 +128,9 @@ class Llama:
             self._prefix.resume(opening, n_wanted=0)
             self._read(opening.tokens, Event(), opening.keeps)
 
-    def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
+    def generate(
+        self, request: Generation, cancel: Event
+    ) -> Generator[str, None, None]:
         """Yields the answer piece by piece, without the prefix."""
         self._count = Usage
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Event
@@ -111,10 +111,13 @@ class LanguageModel(Protocol):
     def prepare(self, prompt: Prompt) -> None:
         """Reads what of a prompt is to be kept, ahead of its first use."""
 
-    def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
+    def generate(
+        self, request: Generation, cancel: Event
+    ) -> Generator[str, None, None]:
         """Yields the answer piece by piece, without the prefix.
 
-        Pieces are whole characters. Ends early once ``cancel`` is set.
+        Pieces are whole characters. Ends early once ``cancel`` is set; who wants no
+        more of it closes it.
 
         Raises:
             LlmError: ``prompt_too_long`` where it does not fit the context.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -61,7 +61,9 @@ class ScriptedModel:
     n_pieces: int = 0
     """Pulled so far."""
 
-    def generate(self, request: Generation, cancel: Event) -> Iterator[str]:
+    def generate(
+        self, request: Generation, cancel: Event
+    ) -> Generator[str, None, None]:
         self.asked.append(request)
         for character in self.answer:
             if cancel.is_set():

@@ -6,7 +6,7 @@ import json
 import queue
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +85,9 @@ class Model:
     asked: list[Generation] = field(default_factory=list)
     n_said: int = 0
 
-    def generate(self, request: Generation, cancel: threading.Event) -> Iterator[str]:
+    def generate(
+        self, request: Generation, cancel: threading.Event
+    ) -> Generator[str, None, None]:
         self.asked.append(request)
         for n, line in enumerate(self.lines):
             if n == self.waits_after:

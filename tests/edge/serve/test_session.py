@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -128,7 +128,9 @@ def test_a_message_that_came_before_is_ignored(rig: Rig) -> None:
 class Broken(Model):
     """Fails in the middle of a sentence."""
 
-    def generate(self, request: Generation, cancel: threading.Event) -> Iterator[str]:
+    def generate(
+        self, request: Generation, cancel: threading.Event
+    ) -> Generator[str, None, None]:
         yield "One. Tw"
         raise RuntimeError("out of order")
 
