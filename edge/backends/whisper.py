@@ -127,8 +127,9 @@ class Whisper:
         Tokens are aligned to the sound by dynamic time warping over the heads that
         follow it (Radford et al. 2022, as in ``whisper.timing``).
         """
-        tokens = self._tokens.get(transcript.text) or self._tokenised(transcript.text)
+        text = transcript.text
         with vendor_errors(AsrError, "asr_failed", "The speech recogniser failed."):
+            tokens = self._tokens.get(text) or self._tokenised(text)
             encoded = self._encoded(utterance, _window_s(utterance))
             n_frames = min(
                 len(utterance.samples) // _HOP_SAMPLES,
@@ -196,6 +197,7 @@ class Whisper:
         )
         text = text_of(result.sequences[0]).strip()
         self._tokens[text] = _Tokens.spoken(result)
+        self._tokens.move_to_end(text)
         while len(self._tokens) > _N_TEXTS:
             self._tokens.popitem(last=False)
         return Transcript(
@@ -240,8 +242,9 @@ def _window_s(utterance: Utterance) -> float:
 def _windows_s(utterance: Utterance) -> list[float]:
     """Returns the windows to try, in turn.
 
-    Between the short one and the full one, one in the middle: it mends most of what the
-    short one fails at, in a third of the time and memory of the full one.
+    Between the short one and the full one, one in the middle, which takes 0.5 s where
+    the full one takes 1.3 s and another 100 MB: of 196 recordings the short one failed
+    at two, and the middle one mended one of them.
     """
     windows = {
         _window_s(utterance),
@@ -282,8 +285,8 @@ def _words(
     for text, n_tokens in words:
         span = slice(at, at + n_tokens)
         at += n_tokens
-        if at >= len(starts) or not text.strip():
-            continue  # the token that ends the text
+        if not text.strip():
+            continue
         end_s = min(starts[at], utterance.seconds)
         yield Word(
             text=text.strip(),
