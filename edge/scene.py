@@ -30,6 +30,9 @@ class SceneObject:
     """What kinds of thing it is; packs select by tag."""
     position: Vector | None = None
     """Centre in metres, where the game tells."""
+    size: Vector | None = None
+    """Width, height and depth in metres of its box, centred on ``position`` and aligned
+    to the axes, where the game tells."""
 
 
 class RaySource(StrEnum):

@@ -105,6 +105,7 @@ def _object(item: Message) -> SceneObject:
         aliases=tuple(item.get("aliases", ())),
         tags=frozenset(item.get("tags", ())),
         position=_vector(item["position"]) if "position" in item else None,
+        size=_vector(item["size"]) if "size" in item else None,
     )
 
 

@@ -21,6 +21,12 @@ MESSAGES = [
 SIDES = {"client": client_side(), "server": server_side()}
 
 TEXT = {"type": "text", "id": 1, "text": "hello"}
+BOXES = [
+    {"type": kind, "id": 1, "rev": 2, **more, "objects": [box], "set": [box]}
+    for kind, more in (("scene.set", {}), ("scene.patch", {"base": 1}))
+    for size in ([1, 0, 1], [1, -1, 1], [1, 1, 1001], [1, 1], [1] * 4, 1, None)
+    for box in [{"id": "b", "name": "box", "size": size}]
+]
 
 
 def values(rule: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -198,6 +204,7 @@ def test_what_has_no_known_type_is_refused(message: dict[str, Any]) -> None:
         {"type": "hello", "version": 1, "role": "admin", "nonce": "0" * 64},
         {"type": "hello", "version": 1, "role": "game", "nonce": "0" * 64 + "\n"},
         {"type": "proof", "proof": "\u0660" * 64},
+        *BOXES,
     ],
 )
 def test_what_breaks_a_rule_is_refused(message: dict[str, Any]) -> None:

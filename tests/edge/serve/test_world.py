@@ -11,7 +11,7 @@ from edge.serve.wire import WireError
 from edge.serve.world import MAX_FACTS, MAX_OBJECTS, MAX_RAYS, World
 
 LAMP = {"id": "l1", "name": "lamp", "aliases": ["light"], "tags": ["thing"]}
-CHAIR = {"id": "c1", "name": "chair", "position": [1, 2.5, -3]}
+CHAIR = {"id": "c1", "name": "chair", "position": [1, 2.5, -3], "size": [0.5, 1, 0.6]}
 
 
 def ray(time_s: float) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def test_a_scene_is_taken_over_whole(world: World) -> None:
 
     assert [thing.name for thing in world.scene.objects] == ["chair"]
     assert world.scene.objects[0].position == (1.0, 2.5, -3.0)
+    assert world.scene.objects[0].size == (0.5, 1.0, 0.6)
     assert world.scene.facts == {}
     assert world.scene.revision == 4
 
@@ -48,6 +49,8 @@ def test_a_patch_changes_what_it_names(world: World) -> None:
         "c1": "chair",
     }
     assert world.scene.facts == {"open": True, "n": 2}
+
+    assert [thing.size for thing in world.scene.objects] == [None, (0.5, 1.0, 0.6)]
 
     world.patch({"base": 5, "rev": 6, "remove": ["l1", "never there"]})
 
