@@ -5,14 +5,20 @@ the original it came from. Numbers are written out, contractions taken apart, un
 in the singular, hesitations left out. Every word is normalised by itself: the tokens of
 ``a b`` are those of ``a`` and those of ``b``. That is what lets a sentence template be
 normalised piece by piece.
+
+Every Chinese character is a word by itself, in its simplified form, and digits that
+stand next to one are written as Mandarin says them: 走10米 becomes 走 十 米.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge import number_words_zh
+from edge.han import FILLERS, HAN, SIMPLIFIED, is_han
 from edge.number_words import spell, spell_ordinal
 from models.units import UNITS
 
@@ -30,10 +36,17 @@ class Token:
 
 _PIECE = re.compile(
     r"(?P<number>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+)"
-    r"|(?P<word>[^\W\d_]+(?:'[^\W\d_]+)*)"
+    rf"|(?P<han>[{HAN}])"
+    rf"|(?P<word>[^\W\d_{HAN}]+(?:'[^\W\d_{HAN}]+)*)"
     r"|(?P<sign>[%°&+]|(?<!\w)-(?=\.?\d))"
 )
-_CHARACTERS = {
+_NUMBER_SIGNS = frozenset("0123456789.,%°+-")
+_CHARACTERS = SIMPLIFIED | {
+    "\uff05": "%",  # full-width signs
+    "\uff0b": "+",
+    "\uff0d": "-",
+    "\uff0e": ".",
+    "\u3007": "零",
     "`": "'",
     "\u2018": "'",  # quotation marks
     "\u2019": "'",
@@ -49,6 +62,8 @@ _CHARACTERS = {
     "¾": ".75",
 }
 _SIGNS = {"%": "percent", "°": "degree", "&": "and", "+": "plus", "-": "minus"}
+_SIGNS_ZH = {"%": [], "°": ["度"], "&": ["和"], "+": ["加"], "-": ["负"]}
+_PERCENT_ZH = ["百", "分", "之"]
 _HESITATIONS = frozenset(("uh", "uhm", "um", "umm", "er", "erm", "hm", "hmm", "mm"))
 
 # Only where glued to a number, as in 10m: by themselves some of these are words.
@@ -125,24 +140,42 @@ _IS_AFTER = frozenset((
 
 def normalise(text: str) -> tuple[Token, ...]:
     """Returns the words of a text, each with the characters it came from, in order."""
+    return tokens(text, in_chinese=_touches_han)
+
+
+def tokens(
+    text: str, *, in_chinese: Callable[[str, int, int], bool]
+) -> tuple[Token, ...]:
+    """Returns the words of a text, in order.
+
+    Args:
+        text: What was said.
+        in_chinese: For the text in small letters and the start and end of a number or
+            sign in it: whether it is written as Mandarin says it.
+    """
     folded, origins = _folded(text)
-    tokens: list[Token] = []
+    found: list[Token] = []
     number_end = -1
     number = ""
     for piece in _PIECE.finditer(folded):
         start, end = origins[piece.start()], origins[piece.end() - 1] + 1
-        words = _words_of(piece, number if piece.start() == number_end else "")
+        if piece.lastgroup in ("number", "sign") and in_chinese(folded, *piece.span()):
+            words = _words_zh(piece)
+            if words[:3] == _PERCENT_ZH:
+                end = origins[piece.end()] + 1
+        else:
+            words = _words_of(piece, number if piece.start() == number_end else "")
         if piece.lastgroup == "word" and piece.start() == number_end:
             ordinal = piece.group() in _ORDINAL_ENDINGS and spell_ordinal(number)
             if ordinal:
                 words = [ordinal]
-                start = tokens[-1].start
-                while tokens and tokens[-1].start == start:
-                    tokens.pop()
-        tokens += [Token(text=word, start=start, end=end) for word in words]
+                start = found[-1].start
+                while found and found[-1].start == start:
+                    found.pop()
+        found += [Token(text=word, start=start, end=end) for word in words]
         if piece.lastgroup == "number":
             number, number_end = piece.group(), piece.end()
-    return tuple(tokens)
+    return tuple(found)
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -150,9 +183,30 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(token.text for token in normalise(text))
 
 
+def _touches_han(folded: str, start: int, end: int) -> bool:
+    """Returns whether a Chinese character stands right before or after a number."""
+    while start > 0 and folded[start - 1] in _NUMBER_SIGNS:
+        start -= 1
+    while end < len(folded) and folded[end] in _NUMBER_SIGNS:
+        end += 1
+    return is_han(folded[start - 1 : start]) or is_han(folded[end : end + 1])
+
+
+def _words_zh(piece: re.Match[str]) -> list[str]:
+    """Returns a number or a sign as Mandarin says it; a % is said before its number."""
+    text = piece.group()
+    if piece.lastgroup == "sign":
+        return _SIGNS_ZH[text]
+    following = piece.string[piece.end() : piece.end() + 1]
+    words = number_words_zh.spell(text.replace(",", ""), following)
+    return [*_PERCENT_ZH, *words] if following == "%" else words
+
+
 def _words_of(piece: re.Match[str], number: str) -> list[str]:
     """Returns the words of one piece, given the digits it is glued to, if any."""
     text = piece.group()
+    if piece.lastgroup == "han":
+        return [] if text in FILLERS else [text]
     if piece.lastgroup == "number":
         return spell(text.replace(",", ""))
     if piece.lastgroup == "sign":

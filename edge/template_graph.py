@@ -1,16 +1,19 @@
 """Sentence templates in, one graph over normalised words out.
 
 First the templates become a graph over the pieces of text they are written in; then
-the pieces between two spaces are joined to words, and these are normalised. Rules are
-put in where they are named, and permutations become one place for each set of items
-said, so that the graph stays small where the sentences are many.
+the pieces between two spaces are joined to words, and these are normalised; a Chinese
+character stands by itself. Rules are put in where they are named, and permutations
+become one place for each set of items said, so that the graph stays small where the
+sentences are many.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from edge.han import HAN, is_han
 from edge.normalise import words_of
 from edge.word_graph import SlotEdge, State, WordGraph
 from models.pack import PackError, Template
@@ -18,6 +21,7 @@ from models.template import AnyOrder, Choice, Node, RuleRef, Series, SlotRef, Wo
 
 MAX_SPELLINGS = 100_000
 """Words that optional parts can make, as in ``light[s]``, over all templates."""
+_HAN = re.compile(f"[{HAN}]")
 
 
 def build_graph(
@@ -115,11 +119,23 @@ class _Pieces:
 
 
 def _parts(text: str) -> list[str]:
-    """Returns words and the spaces between them."""
+    """Returns words and the spaces between them.
+
+    Each Chinese character is a word, so that optional parts and slots need no spaces
+    around them: ``把{object}涂成{colour}``.
+    """
     parts: list[str] = [" "] if text[:1].isspace() else []
     for word in text.split():
-        parts += [word, " "]
+        parts += [*(_characters(word) if _HAN.search(word) else [word]), " "]
     return parts if text[-1:].isspace() else parts[:-1]
+
+
+def _characters(text: str) -> list[str]:
+    """Returns the words of Chinese text, with a space on both sides of a character."""
+    parts: list[str] = []
+    for word in words_of(text):
+        parts += [" ", word, " "] if is_han(word) else [word, " "]
+    return parts if parts and is_han(text[-1]) else parts[:-1]
 
 
 @dataclass(slots=True)
@@ -142,11 +158,28 @@ class _Spelling:
         return WordGraph(tuple(self.states))
 
     def _state_at(self, place: int) -> int:
+        place = self._meeting(place)
         if place not in self._numbers:
             self._numbers[place] = len(self.states)
             self.states.append(State())
             self._pending.append(place)
         return self._numbers[place]
+
+    def _meeting(self, place: int) -> int:
+        """Returns where the only way on from a place leads, with no word begun.
+
+        The ends of alternatives meet there: one state does for all of them.
+        """
+        node = self.nodes[place]
+        while node.slot is None and node.accepts < 0:
+            if node.text == " ":
+                place = node.target
+            elif not node.text and len(node.steps) == 1:
+                (place,) = node.steps
+            else:
+                break
+            node = self.nodes[place]
+        return place
 
     def _spell(self, root: int, state: State) -> None:
         """Fills a state with every word that begins at ``root``."""

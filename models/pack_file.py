@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import stat
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from models.pack import Pack, PackError, PackModels, Problem
+from models.pack_language import read_language
 from models.pack_reader import read_pack
 from models.pack_syntax import parse_document
 from models.pack_table import Findings
@@ -58,15 +60,17 @@ def find_pack(name_or_path: str | os.PathLike[str]) -> Path:
     )
 
 
-def load_pack(name_or_path: str | os.PathLike[str]) -> Pack:
+def load_pack(name_or_path: str | os.PathLike[str], language: str = "en") -> Pack:
     """Returns the pack, read and checked; its tests are not run here.
 
     Args:
         name_or_path: As for ``find_pack``.
+        language: One of the pack's languages, ISO 639-1. The file of another language
+            than this one is not checked, although the version covers it.
 
     Raises:
-        PackError: The pack is not there, cannot be read, or ``pack_invalid``: then
-            ``problems`` holds every mistake that was found.
+        PackError: The pack is not there, cannot be read, ``language_unknown``, or
+            ``pack_invalid``: then ``problems`` holds every mistake that was found.
     """
     folder = find_pack(name_or_path)
     reader = _FolderReader(folder=folder)
@@ -78,7 +82,39 @@ def load_pack(name_or_path: str | os.PathLike[str]) -> Pack:
         pack = read_pack(document.values, findings=findings, files=reader)
     if findings.problems:
         raise invalid(str(name_or_path), findings.problems)
-    return pack
+    others = {
+        other: reader.read_text(_file_of(other), limit_bytes=MAX_PACK_BYTES)
+        for other in pack.languages
+        if other != "en"
+    }
+    if language not in pack.languages:
+        raise PackError(
+            "language_unknown",
+            f'Pack "{pack.name}" does not speak "{language}".',
+            f"It speaks: {', '.join(pack.languages)}.",
+        )
+    pack = dataclasses.replace(pack, version=reader.version)
+    if language == "en":
+        return pack
+    return _in_language(pack, language, others[language], name=str(name_or_path))
+
+
+def _in_language(pack: Pack, language: str, text: str, *, name: str) -> Pack:
+    file = str(Path(pack.file).with_name(_file_of(language)))
+    document = parse_document(text, file=file)
+    findings = Findings(file=file, lines=document.lines, problems=document.problems)
+    if document.values or not document.problems:
+        spoken = read_language(
+            document.values, pack=pack, language=language, findings=findings
+        )
+    if findings.problems:
+        raise invalid(name, findings.problems)
+    version = hashlib.sha256(f"{pack.version}.{language}".encode()).hexdigest()[:16]
+    return dataclasses.replace(spoken, version=version)
+
+
+def _file_of(language: str) -> str:
+    return f"pack.{language}.toml"
 
 
 def peek_models(name_or_path: str | os.PathLike[str]) -> PackModels | None:
@@ -96,6 +132,8 @@ def peek_models(name_or_path: str | os.PathLike[str]) -> PackModels | None:
             vad=str(named.get("vad", standard.vad)),
             asr=str(named.get("asr", standard.asr)),
             llm=str(named.get("llm", standard.llm)),
+            encoder=str(named.get("encoder", standard.encoder)),
+            pronunciations=str(named.get("pronunciations", standard.pronunciations)),
         )
     except (PackError, ValueError, TypeError, AttributeError):
         return None
@@ -129,6 +167,10 @@ class _FolderReader:
     def version(self) -> str:
         """Changes with every text that was read."""
         return self._digest[:16]
+
+    def has_language(self, language: str) -> bool:
+        """Returns whether there is a file for a language other than English."""
+        return os.path.lexists(self.folder / _file_of(language))
 
     def read_knowledge(self, name: str) -> str:
         """Returns the text of a file that a character knows."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Mapping
 
 from models.pack import (
     ListValue,
     RangeList,
     SceneList,
     SlotList,
+    SpotList,
     TextList,
     Value,
     ValuesList,
 )
 from models.pack_table import MAX_TEXT_CHARS, Table, is_number, nearest
-from models.pack_words import BUILT_IN
+from models.pack_words import BUILT_IN, translated
 from models.toml_lines import KeyPath
 from models.units import UNITS
 
@@ -35,8 +38,61 @@ def read_lists(root: Table) -> dict[str, SlotList]:
     return lists
 
 
+def read_translated_lists(
+    root: Table, lists: Mapping[str, SlotList], *, language: str
+) -> tuple[dict[str, SlotList], frozenset[str]]:
+    """Returns a pack's lists in another language, and the names of those not in it.
+
+    Args:
+        root: The document of the language.
+        lists: Those of ``pack.toml``; what they say of structure is taken over.
+        language: ISO 639-1.
+    """
+    section = root.table("lists")
+    found = dict(lists)
+    silent: set[str] = set()
+    for name, listed in lists.items():
+        if isinstance(listed, ValuesList):
+            values = translated(listed.values, language)
+            if values is None:
+                silent.add(name)
+            else:
+                found[name] = dataclasses.replace(listed, values=values)
+    for name in section.names(what="a list", limit=MAX_LISTS):
+        table = section.table(name).known("values")
+        known = lists.get(name)
+        if not isinstance(known, ValuesList):
+            named = [n for n, other in lists.items() if isinstance(other, ValuesList)]
+            table.error(
+                (),
+                "pack.toml has no such list of values.",
+                nearest(name, named, what="lists of values"),
+            )
+            continue
+        line = table.findings.lines.at(*table.path)
+        values = _translated_values(table, known)
+        found[name] = ValuesList(name=name, line=line, values=values)
+        silent.discard(name)
+    return found, frozenset(silent)
+
+
+def _translated_values(table: Table, known: ValuesList) -> tuple[ListValue, ...]:
+    if not isinstance(table.values.get("values"), dict):
+        table.error((), "needs phrases.", 'Write value = ["..."] under values.')
+        return ()
+    values = [item.value for item in known.values]
+    for value in table.table("values").values:
+        if value not in values:
+            table.error(
+                ("values", value),
+                f'"{value}" is no value of this list in pack.toml.',
+                nearest(value, values, what="values"),
+            )
+    return _values(table)
+
+
 def _read_list(name: str, table: Table) -> SlotList | None:
-    table.known(*_KINDS, "unit")
+    table.known(*_KINDS, "pointing", "unit")
     kinds = [kind for kind in _KINDS if kind in table.values]
     line = table.findings.lines.at(*table.path)
     if len(kinds) != 1:
@@ -48,6 +104,8 @@ def _read_list(name: str, table: Table) -> SlotList | None:
         return None
     if "unit" in table.values and kinds != ["range"]:
         table.error("unit", '"unit" goes with "range" only.')
+    if "pointing" in table.values and kinds != ["from_scene"]:
+        table.error("pointing", '"pointing" goes with "from_scene" only.')
     match kinds[0]:
         case "values":
             values = _values(table)
@@ -59,16 +117,19 @@ def _read_list(name: str, table: Table) -> SlotList | None:
             if not tag:
                 table.error("from_scene", 'needs a tag: { tag = "..." }.')
                 return None
-            return SceneList(name=name, line=line, tag=tag)
+            pointing = table.flag("pointing", default=False)
+            return SceneList(name=name, line=line, tag=tag, pointing=pointing)
     kind = table.values["type"]
     if kind == "text":
         return TextList(name=name, line=line)
+    if kind == "spot":
+        return SpotList(name=name, line=line)
     if isinstance(kind, str) and kind in BUILT_IN:
         return ValuesList(name=name, line=line, values=BUILT_IN[kind])
     table.error(
         "type",
         f"unknown type {kind!r}.",
-        nearest(str(kind), [*BUILT_IN, "text"], what="types"),
+        nearest(str(kind), [*BUILT_IN, "spot", "text"], what="types"),
     )
     return None
 
@@ -154,7 +215,7 @@ def value_problem(value: Value, slot_list: SlotList) -> tuple[str, str] | None:
             if not is_number(value) or not slot_list.low <= value <= slot_list.high:
                 bounds = f"{slot_list.low:g} to {slot_list.high:g}"
                 return f"{value!r} is not a number from {bounds}.", ""
-        case SceneList() | TextList():
+        case SceneList() | SpotList() | TextList():
             if not isinstance(value, str):
                 return f"{value!r} is not a text.", ""
     return None

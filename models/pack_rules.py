@@ -49,7 +49,7 @@ def read_grammar(root: Table, lists: Mapping[str, SlotList]) -> Grammar:
     free = frozenset(n for n, found in lists.items() if isinstance(found, TextList))
     declared = frozenset(
         (key, name) for key in ("lists", "rules") for name in root.table(key).values
-    )
+    ) | {("lists", name) for name in lists}
     for name, template in rules.items():
         check_references(section, (name,), template, declared)
     return Grammar(

@@ -24,6 +24,8 @@ MAX_ANY_ORDER = 6
 MAX_COUNT = 10**12
 """Counts stop here, so that rules inside rules cannot make numbers of any length."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_WORD = re.compile("[\u3400-\u9fff]|[^\\s\u3400-\u9fff]+")
+"""A Chinese character, or what stands between spaces."""
 _CLOSERS = {")": "(", "]": "[", "}": "{", ">": "<"}
 
 
@@ -202,7 +204,7 @@ def measure(
     """
     match node:
         case Words():
-            n_words = len(node.text.split())
+            n_words = len(_WORD.findall(node.text))
             return Measure(n_pieces=max(1, n_words), n_least=n_words)
         case SlotRef():
             slots = frozenset((node.slot,))

@@ -1,0 +1,1 @@
+"""How words sound, and which sounds are taken for which."""

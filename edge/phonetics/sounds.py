@@ -1,0 +1,64 @@
+"""How words sound, as numbers: a word in, its sounds out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.han import is_han
+from edge.phonetics.costs import EditCosts, english_costs
+from edge.phonetics.dictionary import Dictionary
+from edge.phonetics.letters import pronounced
+from edge.phonetics.mandarin import mandarin_costs, pronunciations
+
+Form = npt.NDArray[np.int16]
+"""(n,) sounds, as positions in ``EditCosts.symbols``."""
+_MAX_KNOWN = 20_000
+_SHORTEST_PART = 3
+"""Letters; shorter parts of a compound are chance."""
+
+
+class Sounds:
+    """The sounds of words, each looked up once.
+
+    Args:
+        dictionary: A file in CMUdict's format; without one, spelling alone decides.
+    """
+
+    def __init__(self, dictionary: Path | None = None) -> None:
+        self.costs: EditCosts = english_costs() | mandarin_costs()
+        self._numbers = {symbol: n for n, symbol in enumerate(self.costs.symbols)}
+        self._dictionary = Dictionary(dictionary) if dictionary else None
+        self._known: dict[str, tuple[Form, ...]] = {}
+
+    def of(self, word: str) -> tuple[Form, ...]:
+        """Returns the ways to say a normalised word, the usual one first."""
+        found = self._known.get(word)
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[word] = tuple(
+                np.array([self._numbers[symbol] for symbol in said], np.int16)
+                for said in self._said(word)
+                if said
+            )
+        return found
+
+    def _said(self, word: str) -> tuple[tuple[str, ...], ...]:
+        if is_han(word):
+            return pronunciations(word)
+        return self._listed(word) or self._compound(word) or (pronounced(word),)
+
+    def _listed(self, word: str) -> tuple[tuple[str, ...], ...]:
+        return self._dictionary.pronunciations(word) if self._dictionary else ()
+
+    def _compound(self, word: str) -> tuple[tuple[str, ...], ...]:
+        """Returns an unlisted word as two listed ones, the first as long as can be."""
+        for at in range(len(word) - _SHORTEST_PART, _SHORTEST_PART - 1, -1):
+            first = self._listed(word[:at])
+            second = self._listed(word[at:]) if first else ()
+            if second:
+                return ((*first[0], *second[0]),)
+        return ()
