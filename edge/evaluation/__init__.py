@@ -1,0 +1,1 @@
+"""How well a pack is understood: recordings or text in, a score out."""
