@@ -44,21 +44,26 @@ class Transcript:
     confidence: float = 1.0
     """In [0, 1]: the mean probability of a token."""
     is_draft: bool = False
-    """The first hypothesis that came, and an unsure one: there may be a better."""
+    """The first hypothesis that came: there may be a better, and there are others."""
     n_windows: int = 1
     """How often the sound was encoded: more than once where a short window failed."""
+
+
+Bias = tuple[str, ...]
+"""Phrases that are likely to be said, in groups that belong together."""
 
 
 class Recogniser(Protocol):
     """Turns speech into text.
 
-    The three calls for one utterance share what they compute.
+    The three calls for one utterance share what they compute. What is likely to be said
+    helps to tell words apart; as many phrases are used as help without delay.
     """
 
-    def draft(self, utterance: Utterance) -> Transcript:
+    def draft(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
         """Returns what was said, as fast as that can be known; without words."""
 
-    def transcribe(self, utterance: Utterance) -> Transcript:
+    def transcribe(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
         """Returns what was said, as well as that can be known; without words."""
 
     def words(self, utterance: Utterance, transcript: Transcript) -> tuple[Word, ...]:
@@ -69,18 +74,23 @@ class Recogniser(Protocol):
 
 
 def recognise(
-    recogniser: Recogniser, utterance: Utterance, *, settles: Callable[[str], bool]
+    recogniser: Recogniser,
+    utterance: Utterance,
+    bias: Bias = (),
+    *,
+    settles: Callable[[Transcript], bool],
 ) -> Transcript:
     """Returns what was said, without words; see ``with_words``.
 
     Args:
         recogniser: Asked for a draft first.
         utterance: The speech.
+        bias: What is likely to be said.
         settles: Whether the draft will do; otherwise the better, slower result is made.
     """
-    transcript = recogniser.draft(utterance)
-    if transcript.is_draft and not settles(transcript.text):
-        transcript = recogniser.transcribe(utterance)
+    transcript = recogniser.draft(utterance, bias)
+    if not settles(transcript):
+        transcript = recogniser.transcribe(utterance, bias)
     return transcript
 
 

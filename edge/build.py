@@ -9,11 +9,18 @@ from pathlib import Path
 
 from edge.audio import SAMPLE_RATE_HZ, AudioChunk
 from edge.dialogue import Conversation, ReplyGuard
-from edge.engines import EngineNames, Engines, give_back_memory, load_backend
+from edge.engines import (
+    EngineNames,
+    Engines,
+    give_back_memory,
+    kept_files,
+    load_backend,
+)
 from edge.grammar import claimed
 from edge.intent import Tier
 from edge.lexicon import build_lexicon, default_scene
 from edge.llm.output import build_choices
+from edge.paraphrase import Paraphrases
 from edge.pipeline import Runtime, endpointing_of
 from models.pack import Pack
 from models.store import Store
@@ -38,6 +45,8 @@ class RuntimeOptions:
     """Store name, path of an ONNX file, or ``echo``."""
     asr: str | None = None
     """Store name, or ``echo``."""
+    encoder: str | None = None
+    """Store name, or ``echo``."""
     llm: str | None = None
     """Store name, path of a GGUF file, or ``echo``."""
     prepare: bool = False
@@ -60,14 +69,20 @@ def build_runtime(
         HeadsideError: A model is missing or cannot be loaded, or a name is unknown.
     """
     character = pack.character(options.character)
+    tiers = frozenset(options.tiers or map(Tier, pack.tiers))
     names = EngineNames.chosen(
-        pack.models, vad=options.vad, asr=options.asr, llm=options.llm
+        pack.models,
+        vad=options.vad,
+        asr=options.asr,
+        llm=options.llm,
+        encoder=options.encoder if Tier.SEMANTIC in tiers else "",
     )
     if engines is None or engines.names != names:
         engines = Engines(names, store, device=options.device, threads=options.threads)
     # Meanwhile, since the engines load outside Python.
     scene = default_scene(pack)
-    lexicon = build_lexicon(pack, scene)
+    lexicon = build_lexicon(pack, scene, sounds=engines.sounds())
+    encoder = engines.encoder()
     runtime = Runtime(
         pack=pack,
         lexicon=lexicon,
@@ -76,7 +91,10 @@ def build_runtime(
         recogniser=engines.recogniser(),
         model=engines.model(),
         threads=engines.threads,
-        tiers=frozenset(options.tiers or map(Tier, pack.tiers)),
+        tiers=tiers,
+        paraphrases=(
+            Paraphrases.build(pack, encoder, kept_files()) if encoder else None
+        ),
         conversation=Conversation(character),
         guard=ReplyGuard(claims=partial(claimed, lexicon), neutral=character.fallback),
         scene=scene,

@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.kept import KeptFiles
+from edge.phonetics.sounds import Sounds
 from edge.probe import require_usable
 from models.device import DeviceProfile, device_profile
 from models.errors import HeadsideError, ModelError
 from models.pack import PackModels
-from models.store import Store, cache_root
+from models.store import State, Store, cache_root
 
 if TYPE_CHECKING:
     from edge.asr import Recogniser
     from edge.llm.model import LanguageModel
+    from edge.semantic import Encoder
     from edge.vad import SpeechDetector
 
 _M_ARENA_MAX = -8
@@ -43,6 +45,10 @@ _BACKENDS = {
         ECHO: "edge.backends.echo:EchoRecogniser",
     },
     "llm": {"llama": "edge.backends.llama:Llama", ECHO: "edge.backends.echo:EchoModel"},
+    "encoder": {
+        "minilm": "edge.backends.minilm:MiniLm",
+        ECHO: "edge.backends.echo:EchoEncoder",
+    },
 }
 
 
@@ -57,13 +63,32 @@ class EngineNames:
     vad: str
     asr: str
     llm: str
+    encoder: str = ""
+    """None where empty."""
+    pronunciations: str = ""
+    """Words are said as they are spelled where empty."""
 
     @classmethod
     def chosen(
-        cls, models: PackModels, *, vad: str | None, asr: str | None, llm: str | None
+        cls,
+        models: PackModels,
+        *,
+        vad: str | None,
+        asr: str | None,
+        llm: str | None,
+        encoder: str | None = "",
     ) -> EngineNames:
-        """Returns what was asked for, and what the pack says of the rest."""
-        return cls(vad=vad or models.vad, asr=asr or models.asr, llm=llm or models.llm)
+        """Returns what was asked for, and what the pack says where that is None.
+
+        Whoever wants the tier ``semantic`` asks for an encoder, or for None.
+        """
+        return cls(
+            vad=vad or models.vad,
+            asr=asr or models.asr,
+            llm=llm or models.llm,
+            encoder=models.encoder if encoder is None else encoder,
+            pronunciations=models.pronunciations,
+        )
 
 
 class Engines:
@@ -91,11 +116,27 @@ class Engines:
         _share_memory_pools()
         self.names = names
         self.threads = threads or _threads(profile)
-        pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="headside-load")
+        self._store = store
+        pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="headside-load")
         self._asr = pool.submit(_load_asr, names.asr, store, self.threads)
         self._llm = pool.submit(_load_llm, names.llm, store, self.threads, profile)
         self._vad = pool.submit(_load_vad, names.vad, store)
+        self._encoder = (
+            pool.submit(_load_encoder, names.encoder, store) if names.encoder else None
+        )
         pool.shutdown(wait=False)
+
+    def sounds(self) -> Sounds:
+        """Returns how words are said.
+
+        Raises:
+            HeadsideError: The pronunciations are missing or cannot be read.
+        """
+        name = self.names.pronunciations
+        is_stand_in = self.names.asr == ECHO
+        if not name or (is_stand_in and self._store.state(name) is not State.READY):
+            return Sounds()
+        return Sounds(_model_file(name, ".dict", self._store))
 
     def detector(self) -> SpeechDetector:
         """Returns the voice detector, once it is loaded.
@@ -120,6 +161,14 @@ class Engines:
             HeadsideError: It is missing or cannot be loaded.
         """
         return self._llm.result()
+
+    def encoder(self) -> Encoder | None:
+        """Returns the sentence encoder, once it is loaded; None where none was named.
+
+        Raises:
+            HeadsideError: It is missing or cannot be loaded.
+        """
+        return self._encoder.result() if self._encoder else None
 
 
 def _threads(profile: DeviceProfile) -> int:
@@ -157,9 +206,17 @@ def _load_llm(
             path,
             threads=threads,
             kv_bits=profile.kv_bits.value or 16,
-            kept=_kept_files(),
+            kept=kept_files(),
         )
     return model
+
+
+def _load_encoder(name: str, store: Store) -> Encoder:
+    if name == ECHO:
+        encoder: Encoder = _backend("encoder", ECHO)()
+    else:
+        encoder = _backend("encoder", "minilm")(store.path(name))
+    return encoder
 
 
 def _share_memory_pools() -> None:
@@ -177,7 +234,7 @@ def give_back_memory() -> None:
         libc.malloc_trim(0)
 
 
-def _kept_files() -> KeptFiles | None:
+def kept_files() -> KeptFiles | None:
     """Returns where states are kept; None where the disk lets nobody keep anything."""
     try:
         return KeptFiles(cache_root() / "kept")

@@ -8,13 +8,18 @@ template wins, then most words in lists, then the intent declared first.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
+from edge import mandarin
 from edge.intent import Intent, Slot, Tier, build_intent
 from edge.lexicon import Lexicon
 from edge.normalise import Token, normalise, words_of
-from edge.word_graph import Reading, can_go_on, readings
+from edge.referents import MAX_MEANT, Referents
+from edge.slot_values import Phrases
+from edge.word_graph import Filled, Reading, can_go_on, readings
 from models.pack import IntentDeclaration, Value
 
 MAX_WORDS = 200
@@ -23,38 +28,131 @@ BEFORE = ("please", "okay", "alright", "so", "well", "and", "then", "oh", "hey",
 """What may stand before a command without a template for it."""
 AFTER = ("please", "thanks", "thank you", "now", "okay")
 """What may stand after it."""
+_POLITE = {"en": (BEFORE, AFTER), "zh": (mandarin.BEFORE, mandarin.AFTER)}
+NOTHING_SHOWN = Referents()
 
 
-def match(lexicon: Lexicon, text: str) -> Intent | None:
-    """Returns the intent that a transcript says; None where it says none."""
-    found = candidates(lexicon, text)
-    return found[0][1] if found else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Words that are a sentence of the grammar."""
+
+    text: str
+    """What was heard, or typed."""
+    tokens: tuple[Token, ...]
+    """Words of the grammar, each with the characters it was heard in."""
+    reading: Reading
+    declared: IntentDeclaration
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Slot values by name as the words have them, defaults filled in.
+
+        A word such as "that" is its own value, and a name that things share the first.
+        """
+        said = {
+            filled.slot: self._heard(filled.start, filled.end)
+            if filled.value is None
+            else filled.value
+            for filled in self.reading.slots
+        }
+        return {**self.declared.default, **said}
+
+    def meanings(
+        self, lexicon: Lexicon, referents: Referents, confidence: float = 1.0
+    ) -> tuple[Intent, ...]:
+        """Returns the intents it can mean: several, where a word means several things.
+
+        None where a word means nothing, as "that" where nothing is pointed at.
+        """
+        ways: list[tuple[Slot, ...]] = []
+        for filled in self.reading.slots:
+            said = self._heard(filled.start, filled.end)
+            ways.append(
+                tuple(
+                    Slot(name=filled.slot, value=value, text=said)
+                    for value in self._values(lexicon, referents, filled)
+                )
+            )
+        span = self._span(self.reading.start, self.reading.end)
+        return tuple(
+            build_intent(
+                lexicon,
+                self.declared,
+                slots,
+                tier=Tier.GRAMMAR,
+                confidence=confidence,
+                span=span,
+            )
+            for slots in itertools.islice(itertools.product(*ways), MAX_MEANT)
+        )
+
+    def _values(
+        self, lexicon: Lexicon, referents: Referents, filled: Filled
+    ) -> tuple[Value, ...]:
+        if filled.value is None:
+            return (self._heard(filled.start, filled.end),)
+        listed = lexicon.lists[self.declared.slots[filled.slot]]
+        if not isinstance(listed, Phrases):
+            return (filled.value,)
+        words = [token.text for token in self.tokens[filled.start : filled.end]]
+        said = listed.meanings(words)
+        span = self._span(filled.start, filled.end)
+        return referents.meant(said, listed.values, self.text, span)
+
+    def _heard(self, start: int, end: int) -> str:
+        first, last = self._span(start, end)
+        return self.text[first:last]
+
+    def _span(self, start: int, end: int) -> tuple[int, int]:
+        """Returns the characters of some words."""
+        within = self.tokens[start:end]
+        return min(t.start for t in within), max(t.end for t in within)
 
 
-def candidates(lexicon: Lexicon, text: str) -> list[tuple[Reading, Intent]]:
-    """Returns every intent whose templates accept a transcript, the best first."""
-    tokens = normalise(text)
+def match(
+    lexicon: Lexicon, text: str, referents: Referents = NOTHING_SHOWN
+) -> Intent | None:
+    """Returns the intent that a transcript says; None where that is not clear."""
+    found = sentences_of(lexicon, text, tokens_of(lexicon, text))
+    meanings = found[0].meanings(lexicon, referents) if found else ()
+    return meanings[0] if len(meanings) == 1 else None
+
+
+def tokens_of(lexicon: Lexicon, text: str) -> tuple[Token, ...]:
+    """Returns the words of what was said, in the language of the lexicon."""
+    in_mandarin = lexicon.pack.language == "zh"
+    return mandarin.normalise_zh(text) if in_mandarin else normalise(text)
+
+
+def sentences_of(lexicon: Lexicon, text: str, tokens: tuple[Token, ...]) -> list[Said]:
+    """Returns how each intent's templates accept some words, the best first."""
     words = tuple(token.text for token in tokens)
     if not 0 < len(words) <= MAX_WORDS:
         return []
-    before, after = _around(lexicon)
+    begins, ends = around(lexicon, words)
     found = readings(
         lexicon.commands.graph,
         words,
         _endings(lexicon, words),
-        starts=_skipped(words, before),
-        ends=frozenset(
-            len(words) - n for n in _skipped(words[::-1], [w[::-1] for w in after])
-        ),
+        starts=begins,
+        ends=frozenset(ends),
     )
     found.sort(key=lambda r: (-r.n_literal, -r.n_listed, r.sentence))
-    best: dict[str, tuple[Reading, Intent]] = {}
+    best: dict[str, Said] = {}
     for reading in found:
         declared = lexicon.commands.intents[reading.sentence]
         if declared.name not in best:
-            intent = _intent(lexicon, declared, reading, tokens, text)
-            best[declared.name] = (reading, intent)
+            best[declared.name] = Said(
+                text=text, tokens=tokens, reading=reading, declared=declared
+            )
     return list(best.values())
+
+
+def around(lexicon: Lexicon, words: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Returns where a sentence may begin, and where it may end, politeness skipped."""
+    before, after = _around(lexicon)
+    backwards = _skipped(words[::-1], [w[::-1] for w in after])
+    return _skipped(words, before), [len(words) - n for n in reversed(backwards)]
 
 
 class Completeness(StrEnum):
@@ -70,15 +168,16 @@ class Completeness(StrEnum):
 
 def completeness(lexicon: Lexicon, text: str) -> Completeness:
     """Returns whether the words so far are a command, and whether it can go on."""
-    if match(lexicon, text) is None:
+    tokens = tokens_of(lexicon, text)
+    if not sentences_of(lexicon, text, tokens):
         return Completeness.OPEN
-    words = words_of(text)
-    before, _ = _around(lexicon)
+    words = tuple(token.text for token in tokens)
+    begins, _ = around(lexicon, words)
     goes_on = can_go_on(
         lexicon.commands.graph,
         words,
         _endings(lexicon, words),
-        starts=_skipped(words, before),
+        starts=begins,
         goes_on=lambda name, start: lexicon.lists[name].goes_on(words, start),
     )
     return Completeness.COMPLETE if goes_on else Completeness.CLOSED
@@ -118,9 +217,10 @@ def _around(
 ) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
     """Returns the phrases that may stand before and after what is said."""
     names = [character.name for character in lexicon.pack.characters]
+    before, after = _POLITE[lexicon.pack.language]
     return (
-        [words_of(phrase) for phrase in (*BEFORE, *names)],
-        [words_of(phrase) for phrase in (*AFTER, *names)],
+        [words_of(phrase) for phrase in (*before, *names)],
+        [words_of(phrase) for phrase in (*after, *names)],
     )
 
 
@@ -133,24 +233,3 @@ def _skipped(words: tuple[str, ...], phrases: Iterable[tuple[str, ...]]) -> list
             if phrase and words[at:end] == phrase and end not in reached:
                 reached.append(end)
     return sorted(reached)
-
-
-def _intent(
-    lexicon: Lexicon,
-    declared: IntentDeclaration,
-    reading: Reading,
-    tokens: tuple[Token, ...],
-    text: str,
-) -> Intent:
-    slots = []
-    for filled in reading.slots:
-        said = text[tokens[filled.start].start : tokens[filled.end - 1].end]
-        value = said if filled.value is None else filled.value
-        slots.append(Slot(name=filled.slot, value=value, text=said))
-    return build_intent(
-        lexicon,
-        declared,
-        slots,
-        tier=Tier.GRAMMAR,
-        span=(tokens[reading.start].start, tokens[reading.end - 1].end),
-    )

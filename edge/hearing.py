@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from edge.asr import Recogniser, Transcript, with_words
+from edge.asr import Bias, Recogniser, Transcript, with_words
 from edge.audio import SAMPLE_RATE_HZ
 from edge.grammar import Completeness
 from edge.normalise import words_of
@@ -111,8 +111,12 @@ class Ear:
     """Listens to one player."""
 
     recogniser: Recogniser
-    completeness: Callable[[str], Completeness]
+    completeness: Callable[[Transcript], Completeness]
     """Of the words so far, as the lexicon is now."""
+    settles: Callable[[Transcript], bool]
+    """Whether a draft will do."""
+    bias: Callable[[], Bias] = tuple
+    """What is likely to be said now."""
     endpointing: Endpointing = field(default_factory=Endpointing)
     _accepted_s: float = field(init=False, default=0.0)
     """Audio-sample time up to which speech was accepted."""
@@ -154,12 +158,12 @@ class Ear:
         self, draft: Transcript, rest: Utterance, silence_s: float
     ) -> Why | None:
         """Returns why the utterance is over at this pause; None where it is not."""
-        how = self.completeness(draft.text)
+        how = self.completeness(draft)
         # To the nearest frame, as the segmenter counts.
         long_enough = silence_s > self.endpointing.complete_s - 0.51 * FRAME_S
         if how is Completeness.OPEN and long_enough:
             # There is time for a better look before the long pause is over.
-            how = self.completeness(self._transcribed(rest).text)
+            how = self.completeness(self._transcribed(rest))
         if how is Completeness.CLOSED and self.endpointing.instant:
             return Why.INSTANT
         if how is not Completeness.OPEN and long_enough:
@@ -170,8 +174,7 @@ class Ear:
         self, rest: Utterance, why: Why, *, speculated: bool
     ) -> Iterator[Ended | Accepted]:
         yield Ended(utterance=rest, why=why, speculated=speculated)
-        if self.completeness(self._drafted(rest).text) is Completeness.OPEN:
-            self._transcribed(rest)
+        self._transcribed(rest)
         transcript = self._timed(rest)
         self._accepted_s = rest.start_s + rest.seconds
         self._begin()
@@ -202,16 +205,17 @@ class Ear:
 
     def _drafted(self, utterance: Utterance) -> Transcript:
         if self._known is None or not self._is_known(utterance):
-            self._known = (utterance, self.recogniser.draft(utterance))
+            self._known = (utterance, self.recogniser.draft(utterance, self.bias()))
         return self._known[1]
 
     def _transcribed(self, utterance: Utterance) -> Transcript:
+        """Returns the better result, where the draft will not do."""
         draft = self._drafted(utterance)
-        if self._known is None or not draft.is_draft:
+        if self._known is None or not draft.is_draft or self.settles(draft):
             return draft
         # The sound that the draft was made from: the recogniser still knows it.
         known, _ = self._known
-        self._known = (known, self.recogniser.transcribe(known))
+        self._known = (known, self.recogniser.transcribe(known, self.bias()))
         return self._known[1]
 
     def _timed(self, utterance: Utterance) -> Transcript:

@@ -11,8 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from edge.asr import Bias
+from edge.deixis import deictic_spots, deictic_things
+from edge.normalise import words_of
+from edge.phonetics.sounds import Sounds
 from edge.scene import Scene, SceneObject
 from edge.slot_values import AnyWords, Numbers, Phrases, SlotWords
+from edge.sound_graph import SoundGraph, SoundGraphs, Vocabulary
 from edge.template_graph import build_graph
 from edge.word_graph import WordGraph
 from models.pack import (
@@ -21,9 +26,30 @@ from models.pack import (
     RangeList,
     SceneList,
     SlotList,
+    SpotList,
     TextList,
     ValuesList,
 )
+
+_POLITE = (
+    "please",
+    "can you",
+    "can you please",
+    "could you",
+    "could you please",
+    "would you",
+    "will you",
+    "i want",
+    "i want to",
+    "i would like to",
+    "okay",
+    "thank you",
+    "thanks",
+    "请",
+    "可以吗",
+    "谢谢",
+)
+"""Said for itself, it asks for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,6 +77,17 @@ class Lexicon:
     """What asks for an intent."""
     claims: Sentences
     """What claims that an intent was done."""
+    sound: SoundGraph
+    """The commands and what must not be taken for one, by their sounds."""
+    bias: Bias
+    """Phrases that the recogniser is told of."""
+    graphs: SoundGraphs
+    """Builds the graph of the next scene."""
+
+    @property
+    def sounds(self) -> Sounds:
+        """How words are said."""
+        return self.graphs.vocabulary.sounds
 
     def intent(self, name: str) -> IntentDeclaration | None:
         """Returns the intent of this name, if it can be done now."""
@@ -138,6 +175,7 @@ def default_scene(pack: Pack) -> Scene:
                 aliases=item.aliases,
                 tags=item.tags,
                 position=item.position,
+                size=item.size,
             )
             for item in pack.objects
         ),
@@ -146,16 +184,20 @@ def default_scene(pack: Pack) -> Scene:
 
 
 def build_lexicon(
-    pack: Pack, scene: Scene, *, previous: Lexicon | None = None
+    pack: Pack,
+    scene: Scene,
+    *,
+    previous: Lexicon | None = None,
+    sounds: Sounds | None = None,
 ) -> Lexicon:
     """Returns what can be said now.
-
-    Where two objects of the scene share a name, the name means the first of them.
 
     Args:
         pack: The experience.
         scene: What the game tells now.
         previous: The lexicon of the scene before; what has not changed is taken over.
+        sounds: How words are said; those of the lexicon before, or else as they are
+            spelled.
 
     Raises:
         PackError: The templates make too many words.
@@ -165,20 +207,54 @@ def build_lexicon(
         for intent in pack.intents
         if not intent.when or scene.facts.get(intent.when) is True
     )
+    sounds = sounds or (previous.sounds if previous else Sounds())
     if previous is not None and previous.pack is not pack:
         previous = None
-    lists = {name: _slot_words(found, scene) for name, found in pack.lists.items()}
+    lists = {
+        name: _slot_words(found, scene, pack.language)
+        for name, found in pack.lists.items()
+    }
+    if previous is not None:  # what is the same is taken over, with what was made of it
+        lists = {
+            name: previous.lists[name] if previous.lists[name] == words else words
+            for name, words in lists.items()
+        }
+    commands = (
+        previous.commands
+        if previous is not None and previous.intents == intents
+        else _sentences(pack, intents)
+    )
+    graphs = previous.graphs if previous else SoundGraphs(Vocabulary(sounds))
     return Lexicon(
         pack=pack,
         version=_version(pack, scene, intents),
         intents=intents,
         lists=MappingProxyType(lists),
         names=MappingProxyType({thing.id: thing.name for thing in scene.objects}),
-        commands=previous.commands
-        if previous is not None and previous.intents == intents
-        else _sentences(pack, intents),
+        commands=commands,
         # Of all intents: what cannot be done now cannot have been done either.
         claims=previous.claims if previous is not None else _claims(pack),
+        sound=graphs.build(
+            commands.graph,
+            [intent.name for intent in commands.intents],
+            lists,
+            [
+                words_of(said)
+                for said in (*_POLITE, *(line.text for line in pack.never))
+            ],
+        ),
+        bias=_bias(lists),
+        graphs=graphs,
+    )
+
+
+def _bias(lists: Mapping[str, SlotWords]) -> Bias:
+    """Returns what players name: what they ask for is said in common words."""
+    return tuple(
+        phrase
+        for words in lists.values()
+        if isinstance(words, Phrases)
+        for phrase in words.told
     )
 
 
@@ -198,7 +274,7 @@ def _claims(pack: Pack) -> Sentences:
     )
 
 
-def _slot_words(declared: SlotList, scene: Scene) -> SlotWords:
+def _slot_words(declared: SlotList, scene: Scene, language: str) -> SlotWords:
     match declared:
         case ValuesList():
             return Phrases.build(
@@ -207,13 +283,17 @@ def _slot_words(declared: SlotList, scene: Scene) -> SlotWords:
                 for phrase in item.phrases
             )
         case RangeList():
-            return Numbers.build(declared)
+            return Numbers.build(declared, language)
         case SceneList():
-            return Phrases.build(
+            named = (
                 (name, thing.id)
                 for thing in scene.tagged(declared.tag)
                 for name in (thing.name, *thing.aliases)
             )
+            pointed = deictic_things(language) if declared.pointing else ()
+            return Phrases.build((*named, *pointed))
+        case SpotList():
+            return Phrases.build(deictic_spots(language))
         case TextList():
             return AnyWords()
 

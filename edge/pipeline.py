@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import partial
 from threading import Event
 
-from edge.asr import Recogniser, Transcript, recognise
+from edge.asr import Recogniser, Transcript, Word, recognise, with_words
 from edge.audio import AudioChunk
 from edge.dialogue import (
     CUT,
@@ -22,7 +22,7 @@ from edge.dialogue import (
     Situation,
     sentences,
 )
-from edge.grammar import Completeness, claimed, completeness, match
+from edge.grammar import Completeness, claimed
 from edge.hearing import Accepted, Ear, Endpointing, WakePhrase
 from edge.intent import Intent, Tier, fill_line, read_intent
 from edge.lexicon import Lexicon, build_lexicon, default_scene
@@ -38,7 +38,11 @@ from edge.llm.output import (
     reply_prefix,
 )
 from edge.normalise import words_of
+from edge.paraphrase import Paraphrases
+from edge.referents import Referents
 from edge.scene import Scene, SceneObject, relevant_objects
+from edge.tiers import Clarify, Understood, understood
+from edge.understanding import completeness, settles
 from edge.vad import (
     Segmenter,
     Speech,
@@ -50,6 +54,12 @@ from edge.vad import (
 from models.pack import Pack
 
 MAX_SENTENCES = 2
+MAX_FOCUS = 4
+"""Things spoken of that "it" can mean."""
+SURE = 0.78
+"""Confidence of a draft in whose words there is hardly a doubt. Of 183 accented
+commands, the greedy result was above this for 69 %, and the beam search agreed with
+98 % of those."""
 
 
 class Stage(StrEnum):
@@ -84,10 +94,12 @@ class Turn:
     timings: tuple[StageTiming, ...]
     was_cut: bool = False
     """It was cancelled before it was whole."""
+    clarify: Clarify | None = None
+    """What was asked back; then there are no intents."""
 
 
-TurnEvent = Transcript | Intent | Reply | Turn
-"""In this order: what was heard, each intent, each sentence, and the whole."""
+TurnEvent = Transcript | Intent | Clarify | Reply | Turn
+"""In this order: what was heard, each intent or a question, each sentence, all."""
 
 
 def _as_asked(intents: Sequence[Intent]) -> tuple[Outcome, ...]:
@@ -110,6 +122,8 @@ class Runtime:
     threads: int
     """Each engine uses so many."""
     tiers: frozenset[Tier]
+    paraphrases: Paraphrases | None = None
+    """The examples, for the tier ``semantic``."""
     choices: Choices
     """What the model may choose where the grammar finds nothing."""
     conversation: Conversation
@@ -134,6 +148,7 @@ class Runtime:
             model=self.model,
             threads=self.threads,
             tiers=self.tiers,
+            paraphrases=self.paraphrases,
             choices=self.choices,
             conversation=Conversation(self.conversation.character),
             guard=replace(self.guard),
@@ -162,7 +177,9 @@ class Runtime:
         """
         is_own = _said(self.scene) == _said(default_scene(self.pack))
         scene = default_scene(pack) if is_own else self.scene
-        lexicon = build_lexicon(pack, scene)
+        lexicon = build_lexicon(pack, scene, sounds=self.lexicon.sounds)
+        if self.paraphrases is not None:
+            self.paraphrases = Paraphrases.build(pack, self.paraphrases.encoder)
         self.scene = scene
         names = [character.name for character in pack.characters]
         name = self.conversation.character.name
@@ -192,14 +209,63 @@ class Runtime:
         return Ear(
             recogniser=self.recogniser,
             completeness=self.completeness,
+            settles=self.settles,
+            bias=lambda: self.lexicon.bias,
             endpointing=self.endpointing,
         )
 
-    def completeness(self, text: str) -> Completeness:
+    def completeness(self, heard: Transcript) -> Completeness:
         """Returns whether words so far are a command, and whether it can go on."""
         if Tier.GRAMMAR not in self.tiers:
             return Completeness.OPEN
-        return completeness(self.lexicon, text)
+        return completeness(self.lexicon, heard)
+
+    def settles(self, draft: Transcript) -> bool:
+        """Returns whether a draft of what was heard will do."""
+        if Tier.GRAMMAR not in self.tiers:
+            return not draft.is_draft or draft.confidence >= SURE
+        return settles(self.lexicon, draft, sure=SURE)
+
+    def understood(
+        self, transcript: Transcript, utterance: Utterance | None = None
+    ) -> Understood:
+        """Returns what the tiers without the language model make of words.
+
+        Args:
+            transcript: What was heard, or typed.
+            utterance: The sound, to tell when each word was said; None where the
+                transcript tells, or where there is none.
+        """
+
+        def times(text: str) -> Sequence[Word]:
+            if transcript.words or utterance is None:
+                return transcript.words
+            heard = replace(transcript, text=text)
+            return with_words(self.recogniser, utterance, heard).words
+
+        return understood(
+            self.lexicon,
+            transcript,
+            Referents(scene=self.scene, focus=self._focus, times=times),
+            tiers=self.tiers,
+            paraphrases=self.paraphrases,
+        )
+
+    @property
+    def _focus(self) -> tuple[str, ...]:
+        """Objects that were spoken of, the latest first."""
+        spoken_of = (
+            slot.value
+            for exchange in reversed(self.conversation.exchanges)
+            for intent in reversed(exchange.intents)
+            for slot in intent.slots
+        )
+        found = dict.fromkeys(
+            value
+            for value in spoken_of
+            if isinstance(value, str) and value in self.lexicon.names
+        )
+        return tuple(found)[:MAX_FOCUS]
 
     def listen(self, chunks: Iterable[AudioChunk]) -> Iterator[Utterance]:
         """Yields what is said in a stream of sound."""
@@ -224,19 +290,20 @@ class Runtime:
         """Yields the turn of an utterance; nothing where no words were recognised."""
         clock = _Clock()
         transcript = recognise(
-            self.recogniser,
-            utterance,
-            settles=lambda text: self.completeness(text) is not Completeness.OPEN,
+            self.recogniser, utterance, self.lexicon.bias, settles=self.settles
         )
         clock.ends(Stage.ASR)
         if transcript.text:
-            yield from self._turn(transcript, utterance.start_s, clock, cancel)
+            found = self.understood(transcript, utterance)
+            yield from self._turn(transcript, found, utterance.start_s, clock, cancel)
 
     def answer(
         self, transcript: Transcript, start_s: float, cancel: Event
     ) -> Iterator[TurnEvent]:
         """Yields the turn of an utterance that was recognised before."""
-        yield from self._turn(transcript, start_s, _Clock(), cancel)
+        clock = _Clock()
+        found = self.understood(transcript)
+        yield from self._turn(transcript, found, start_s, clock, cancel)
 
     def read(self, text: str, cancel: Event) -> Iterator[TurnEvent]:
         """Yields the turn of words that were typed."""
@@ -251,6 +318,8 @@ class Runtime:
         """Frees the models."""
         self.recogniser.close()
         self.model.close()
+        if self.paraphrases is not None:
+            self.paraphrases.encoder.close()
 
     @property
     def _told(self) -> str:
@@ -267,12 +336,20 @@ class Runtime:
         )
 
     def _turn(
-        self, transcript: Transcript, start_s: float, clock: _Clock, cancel: Event
+        self,
+        transcript: Transcript,
+        found: Understood,
+        start_s: float,
+        clock: _Clock,
+        cancel: Event,
     ) -> Iterator[TurnEvent]:
+        clock.ends(Stage.INTENT)
         yield transcript
+        if found.clarify is not None:
+            yield found.clarify
         intents: list[Intent] = []
         said: list[str] = []
-        for event in self._answer(transcript, clock, cancel):
+        for event in self._answer(transcript, found, clock, cancel):
             if isinstance(event, Intent):
                 intents.append(event)
             else:
@@ -295,26 +372,27 @@ class Runtime:
             reply=Reply(text=reply),
             timings=tuple(clock.timings),
             was_cut=was_cut,
+            clarify=found.clarify,
         )
 
     def _answer(
-        self, transcript: Transcript, clock: _Clock, cancel: Event
+        self, transcript: Transcript, found: Understood, clock: _Clock, cancel: Event
     ) -> Iterator[Intent | Reply]:
-        hit = (
-            match(self.lexicon, transcript.text) if Tier.GRAMMAR in self.tiers else None
-        )
-        clock.ends(Stage.INTENT)
-        if hit is None and Tier.LLM in self.tiers:
+        if found.clarify is not None:
+            yield Reply(text=found.clarify.question)
+            return
+        if not found.intents and Tier.LLM in self.tiers:
             yield from self._chosen(transcript.text, clock, cancel)
             return
-        if hit is None:
+        if not found.intents:
             yield from self._spoken(transcript.text, (), clock, cancel)
             return
-        yield hit
-        outcomes = self.outcomes([hit])
-        canned = self._canned(hit)
-        if canned and all(outcome.ok for outcome in outcomes):
-            yield Reply(text=canned)
+        yield from found.intents
+        outcomes = self.outcomes(found.intents)
+        canned = [self._canned(intent) for intent in found.intents]
+        if all(canned) and all(outcome.ok for outcome in outcomes):
+            for line in canned:
+                yield Reply(text=line)
             return
         yield from self._spoken(transcript.text, outcomes, clock, cancel)
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
 
+from edge import number_words_zh
+from edge.deixis import Mark
 from edge.normalise import words_of
+from edge.number_graph import number_graph
+from edge.number_graph_zh import number_graph_zh
 from edge.number_words import number_at
+from edge.word_graph import WordGraph
 from models.pack import RangeList, Value
 from models.units import conversions
 
+_NEGATIVE = ("minus", "negative", "负")
 MAX_TEXT_WORDS = 20
 MAX_TEXT_CHARS = 120
 MAX_VALUES_TOLD = 6
@@ -48,32 +55,56 @@ class SlotWords(Protocol):
         """The values in a few words; empty where there are none."""
 
 
+_words_of = lru_cache(maxsize=8192)(words_of)
+"""A scene that changes holds mostly what it held before."""
+
+
 @dataclass(slots=True)
 class _Step:
     below: dict[str, _Step] = field(default_factory=dict)
-    value: str | None = None
+    values: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Phrases:
     """A few phrases, each with its value."""
 
     values: tuple[str, ...]
-    _root: _Step
+    """Without marks, which stand for one of them."""
+    phrases: tuple[tuple[str, ...], ...]
+    """In normalised words."""
+    told: tuple[str, ...]
+    """The same as they are written, without those that stand for a mark."""
+    _pairs: tuple[tuple[str, str], ...]
+    _root: _Step = field(compare=False, repr=False)
 
     @classmethod
     def build(cls, phrases: Iterable[tuple[str, str]]) -> Phrases:
-        """Returns the words of (phrase, value) pairs; the first of two equals wins."""
+        """Returns the words of (phrase, value) pairs; a value may be a mark."""
+        pairs = tuple(phrases)
         root = _Step()
         values: dict[str, None] = {}
-        for phrase, value in phrases:
+        spelled: dict[tuple[str, ...], None] = {}
+        told: list[str] = []
+        for phrase, value in pairs:
             step = root
-            for word in words_of(phrase):
+            words = _words_of(phrase)
+            for word in words:
                 step = step.below.setdefault(word, _Step())
-            if step is not root:
-                step.value = step.value or value
-                values[value] = None
-        return cls(tuple(values), root)
+            if words and value not in step.values:
+                step.values.append(value)
+                spelled[words] = None
+                if not isinstance(value, Mark):
+                    values[value] = None
+                    told.append(phrase)
+        return cls(tuple(values), tuple(spelled), tuple(told), pairs, root)
+
+    def meanings(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Returns all values that a phrase may mean, in order."""
+        step: _Step | None = self._root
+        for word in words:
+            step = step.below.get(word) if step else None
+        return tuple(step.values) if step else ()
 
     @property
     def is_free(self) -> bool:
@@ -88,8 +119,8 @@ class Phrases:
             step = step.below.get(words[at]) if step else None
             if step is None:
                 break
-            if step.value is not None:
-                found.append((at + 1, step.value))
+            if step.values:
+                found.append((at + 1, step.values[0]))
         return found
 
     def goes_on(self, words: Sequence[str], start: int) -> bool:
@@ -122,12 +153,21 @@ class Numbers:
     high: float
     factors: Mapping[str, float]
     """Size of each unit that may be spoken; empty for a bare number."""
+    language: str = "en"
 
     @classmethod
-    def build(cls, declared: RangeList) -> Numbers:
+    def build(cls, declared: RangeList, language: str = "en") -> Numbers:
         """Returns the numbers of a range."""
-        factors = conversions(declared.unit) if declared.unit else {}
-        return cls(declared.low, declared.high, MappingProxyType(factors))
+        factors = conversions(declared.unit, language) if declared.unit else {}
+        return cls(declared.low, declared.high, MappingProxyType(factors), language)
+
+    @property
+    def spoken(self) -> WordGraph:
+        """How the numbers and their units are said; some are out of bounds."""
+        smallest = min(self.factors.values(), default=1.0)
+        most = max(abs(self.low), abs(self.high)) / smallest
+        graph = number_graph_zh if self.language == "zh" else number_graph
+        return graph(most, signed=self.low < 0, units=tuple(sorted(self.factors)))
 
     @property
     def is_free(self) -> bool:
@@ -137,11 +177,12 @@ class Numbers:
     def endings(self, words: Sequence[str], start: int) -> Iterable[Ending]:
         """Returns where the longest number from ``start`` on ends, unit included."""
         sign = 1
-        if self.low < 0 and words[start] in ("minus", "negative"):
+        if self.low < 0 and words[start] in _NEGATIVE:
             sign, start = -1, start + 1
-        if self.factors:
+        spoken = self._spoken_zh(words, start) if self.language == "zh" else []
+        if not spoken and self.factors:
             spoken = self._measured(words, start)
-        else:
+        elif not spoken:
             number = number_at(words, start)
             spoken = [number] if number else []
         found: list[Ending] = []
@@ -151,6 +192,12 @@ class Numbers:
                 whole = int(rounded)
                 found.append((end, whole if whole == rounded else rounded))
         return found
+
+    def _spoken_zh(self, words: Sequence[str], start: int) -> list[tuple[int, float]]:
+        if self.factors:
+            return number_words_zh.measured_at(words, start, self.factors)
+        number = number_words_zh.number_at(words, start)
+        return [number] if number else []
 
     def _measured(self, words: Sequence[str], start: int) -> list[tuple[int, float]]:
         """Ten metres, a metre, half a metre, a couple of metres, a metre and a half."""
@@ -183,8 +230,13 @@ class Numbers:
 
         Not where a unit was said, although a half may follow: people say it first.
         """
-        if self.low < 0 and words[start] in ("minus", "negative"):
+        if self.low < 0 and words[start] in _NEGATIVE:
             start += 1
+        if self.language == "zh":
+            number = number_words_zh.number_at(words, start)
+            return start == len(words) or (
+                number is not None and number[0] >= len(words) - 1
+            )
         if start == len(words) or list(words[start:]) in (["a"], ["an"]):
             return True
         number = number_at(words, start)

@@ -6,20 +6,24 @@ character repeats the player.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from threading import Event
 
 import numpy as np
 
-from edge.asr import Transcript, Word
+from edge.asr import Bias, Transcript, Word
 from edge.audio import Samples
 from edge.llm.model import Generation, Prompt, Usage
 from edge.llm.output import reply_prefix
+from edge.semantic import Vectors
 from edge.vad import Utterance
 
 _LOUD = 0.01
 """Root mean square of a frame; -40 dB below full scale."""
+_N_DIMENSIONS = 128
+"""Of sentence vectors; enough for different words to be nearly at right angles."""
 _SITUATION = re.compile(r"\A(?:\[(?:near|not done): .*\]\n)+")
 """What stands before the player's words, as ``edge.dialogue`` writes it."""
 
@@ -47,14 +51,14 @@ class EchoRecogniser:
     def __init__(self, text: str = "hello") -> None:
         self._text = text
 
-    def draft(self, utterance: Utterance) -> Transcript:
+    def draft(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
         """Returns the words it was made with, whatever the utterance."""
-        del utterance
+        del utterance, bias
         return Transcript(text=self._text)
 
-    def transcribe(self, utterance: Utterance) -> Transcript:
+    def transcribe(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
         """Returns the words it was made with, whatever the utterance."""
-        return self.draft(utterance)
+        return self.draft(utterance, bias)
 
     def words(self, utterance: Utterance, transcript: Transcript) -> tuple[Word, ...]:
         """Returns the words, spread evenly over the utterance."""
@@ -106,3 +110,31 @@ class EchoModel:
 
     def close(self) -> None:
         """Does nothing: there is no model."""
+
+
+class EchoEncoder:
+    """Finds sentences as near to each other as they share words."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Its name: the same sentence always gets the same vector."""
+        return "echo"
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Returns a vector of length 1 for each text, whatever the order of words."""
+        vectors = np.zeros((len(texts), _N_DIMENSIONS), np.float32)
+        for row, text in enumerate(texts):
+            for word in text.casefold().split() or [""]:
+                vectors[row] += _direction(word)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)  # (n, 1)
+        found: Vectors = vectors / np.maximum(lengths, np.float32(1e-6))
+        return found
+
+    def close(self) -> None:
+        """Does nothing: there is no model."""
+
+
+def _direction(word: str) -> Vectors:
+    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
+    signs = np.random.default_rng(seed).integers(0, 2, _N_DIMENSIONS) * 2 - 1
+    return signs.astype(np.float32)

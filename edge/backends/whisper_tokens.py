@@ -30,7 +30,7 @@ class SpecialTokens:
     def __init__(self, folder: Path, language: str | None) -> None:
         numbers = {
             token: number
-            for number, token in enumerate(_vocabulary(folder))
+            for number, token in enumerate(vocabulary(folder))
             if _SPECIAL.fullmatch(token)
         }
         told = [f"<|{language}|>", _TRANSCRIBES] if language else []
@@ -61,12 +61,19 @@ def words_of_tokens(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
         yield text_of(word), len(word)
 
 
-def _vocabulary(folder: Path) -> list[str]:
+def vocabulary(folder: Path) -> list[str]:
+    """Returns the names of a model's tokens, in order of their numbers."""
     listed = folder / "vocabulary.json"
     if listed.is_file():
         tokens: list[str] = json.loads(listed.read_bytes())
         return tokens
     return (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+
+
+def name_of(text: str) -> str:
+    """Returns a text as tokens spell it: a character for each of its bytes."""
+    names = {value: character for character, value in _byte_values().items()}
+    return "".join(names[value] for value in text.encode())
 
 
 def _bytes_of(name: str) -> bytes:

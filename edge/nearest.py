@@ -1,0 +1,134 @@
+"""The sentences of the grammar that are nearest to what was heard.
+
+What is exactly a sentence of the grammar is that. Of anything else the hypotheses are
+compared with every sentence by their sounds, and how likely a sentence was meant
+follows from how far it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.alignment import MAX_SOUNDS, Alignment, Hypothesis, align
+from edge.grammar import MAX_WORDS, Said, around, sentences_of, tokens_of
+from edge.lexicon import Lexicon
+from edge.normalise import Token
+
+LIMIT = 0.3
+"""Cost per sound above which a sentence is not looked at."""
+RANK_COST = 0.002
+"""Cost per sound of each hypothesis that is more likely than one."""
+HALF_SURE = 0.22
+"""Cost per sound at which a long sentence is as likely meant as not."""
+SHORT_COST = 0.9
+"""Cost that every sentence has to carry, so that a short one may differ less."""
+STEEPNESS = 28.0
+"""How fast certainty falls with the cost; all three fitted by
+``benchmarks/fit_costs.py``."""
+_N_ALIGNED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One thing that may have been meant, and how sure that is."""
+
+    said: Said
+    """The sentence of the grammar."""
+    cost: float
+    """Per sound; 0 where the very words were heard."""
+    confidence: float
+    """In [0, 1]: how likely this was meant."""
+
+    @property
+    def words(self) -> str:
+        """The sentence."""
+        return " ".join(token.text for token in self.said.tokens)
+
+
+def candidates(lexicon: Lexicon, texts: Sequence[str]) -> list[Candidate]:
+    """Returns what may have been meant, the surest first; nothing twice."""
+    exact = sentences_of(lexicon, texts[0], tokens_of(lexicon, texts[0]))
+    if exact:
+        return [Candidate(said=said, cost=0.0, confidence=1.0) for said in exact]
+    return by_sound(lexicon, texts)
+
+
+def by_sound(lexicon: Lexicon, texts: Sequence[str]) -> list[Candidate]:
+    """Returns what may have been meant by texts that are no sentences themselves."""
+    tokens = [tokens_of(lexicon, text) for text in texts]
+    hypotheses = [
+        _hypothesis(lexicon, found, RANK_COST * rank)
+        for rank, found in enumerate(tokens)
+    ]
+    used = [n for n, one in enumerate(hypotheses) if 0 < len(one.sounds) <= MAX_SOUNDS]
+    if not used:
+        return []
+    found: dict[str, Candidate] = {}
+    for alignment in align(
+        lexicon.sound, [hypotheses[n] for n in used], limit=LIMIT, n_best=_N_ALIGNED
+    ):
+        if not alignment.intent:
+            break  # it is nearer to what means nothing
+        heard = used[alignment.hypothesis]
+        text = texts[heard]
+        meant = _as_meant(alignment, hypotheses[heard], tokens[heard])
+        for said in sentences_of(lexicon, text, meant)[:1]:
+            key = repr((said.declared.name, said.values))
+            if key not in found:
+                confidence = _confidence(alignment)
+                found[key] = Candidate(
+                    said=said, cost=alignment.per_sound, confidence=confidence
+                )
+    return sorted(found.values(), key=lambda one: one.cost)
+
+
+def _hypothesis(
+    lexicon: Lexicon, tokens: tuple[Token, ...], penalty: float
+) -> Hypothesis:
+    forms = [lexicon.sounds.of(token.text) for token in tokens[:MAX_WORDS]]
+    spoken = [form[0] if form else np.zeros(0, np.int16) for form in forms]
+    starts = np.concatenate(([0], np.cumsum([len(form) for form in spoken])))
+    begins, ends = around(lexicon, tuple(token.text for token in tokens[:MAX_WORDS]))
+    return Hypothesis(
+        sounds=np.concatenate(spoken) if spoken else np.zeros(0, np.int16),
+        starts=tuple(starts.astype(int).tolist()),
+        begins=tuple(begins),
+        ends=tuple(ends),
+        penalty=penalty,
+    )
+
+
+def _as_meant(
+    alignment: Alignment, hypothesis: Hypothesis, tokens: tuple[Token, ...]
+) -> tuple[Token, ...]:
+    """Returns the words that were meant, each where it was heard."""
+    starts = hypothesis.starts
+    meant: list[Token] = []
+    for heard in alignment.words:
+        first = min(
+            int(np.searchsorted(starts, heard.start, "right")) - 1, len(tokens) - 1
+        )
+        last = max(int(np.searchsorted(starts, heard.end, "left")), first + 1)
+        within = tokens[first:last]
+        if heard.word:
+            meant.append(
+                Token(text=heard.word, start=within[0].start, end=within[-1].end)
+            )
+        else:
+            meant += within
+    return tuple(meant)
+
+
+def _confidence(alignment: Alignment) -> float:
+    """Returns how likely a sentence was meant that costs so much.
+
+    A short sentence is like many others, so that it may differ less.
+    """
+    n = max(1, sum(heard.end - heard.start for heard in alignment.words if heard.word))
+    allowed = HALF_SURE - SHORT_COST / n
+    excess = STEEPNESS * (alignment.per_sound - allowed)
+    return 1 / (1 + math.exp(min(50.0, excess)))

@@ -1,0 +1,118 @@
+"""What the player wants done: hypotheses in; intents out, or none, or a question.
+
+The first tier: the grammar. The whole utterance is looked at first; where it is no
+sentence, its parts may be.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edge.asr import Transcript
+from edge.grammar import Completeness, sentences_of, tokens_of
+from edge.grammar import completeness as exact_completeness
+from edge.intent import Intent
+from edge.lexicon import Lexicon
+from edge.nearest import Candidate, by_sound, candidates
+from edge.normalise import words_of
+from edge.parts import in_parts, swallows_parts
+from edge.referents import Referents
+
+N_HYPOTHESES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understanding:
+    """What was made of an utterance."""
+
+    intents: tuple[Intent, ...] = ()
+    options: tuple[Intent, ...] = ()
+    """Several things it can mean, of which the player is asked; then no intents."""
+    candidates: tuple[Candidate, ...] = ()
+    """What was looked at, the surest first."""
+
+
+NOTHING = Understanding()
+
+
+def understand(
+    lexicon: Lexicon, transcript: Transcript, referents: Referents
+) -> Understanding:
+    """Returns what the first tier makes of an utterance.
+
+    Args:
+        lexicon: What can be said now.
+        transcript: What was heard.
+        referents: What "that" and "it" may mean.
+    """
+    texts = _texts(transcript)
+    if not texts:
+        return NOTHING
+    whole = candidates(lexicon, texts)
+    sure = [one for one in whole if one.confidence >= lexicon.pack.confidence]
+    if not sure or sure[0].cost > 0 or swallows_parts(sure[0].said):
+        parts = in_parts(lexicon, texts[0])
+        cost = max((part.cost for part in parts), default=math.inf)
+        if parts and (not sure or cost <= sure[0].cost):
+            return _meaning(lexicon, parts, referents, (*parts, *whole))
+    return _meaning(lexicon, tuple(sure[:1]), referents, tuple(whole))
+
+
+def settles(lexicon: Lexicon, transcript: Transcript, *, sure: float) -> bool:
+    """Returns whether a draft will do: the grammar knows it, or it is surely talk.
+
+    Args:
+        lexicon: What can be said now.
+        transcript: The draft.
+        sure: Confidence of a draft in whose words there is no doubt.
+    """
+    if not transcript.text:
+        return True
+    if sentences_of(lexicon, transcript.text, tokens_of(lexicon, transcript.text)):
+        return True
+    if transcript.confidence < sure:
+        return False
+    return not by_sound(lexicon, [transcript.text])
+
+
+def completeness(lexicon: Lexicon, heard: Transcript) -> Completeness:
+    """Returns whether the words so far are a command, and whether it can go on.
+
+    Of a draft, only where they are its very words: more may be understood of the better
+    result.
+    """
+    how = exact_completeness(lexicon, heard.text)
+    if how is not Completeness.OPEN or heard.is_draft:
+        return how
+    found = by_sound(lexicon, _texts(heard))
+    is_sure = bool(found) and found[0].confidence >= lexicon.pack.confidence
+    return Completeness.COMPLETE if is_sure else Completeness.OPEN
+
+
+def _texts(transcript: Transcript) -> list[str]:
+    """Returns the hypotheses that differ in words."""
+    texts: dict[tuple[str, ...], str] = {}
+    for text in (transcript.text, *transcript.alternatives)[:N_HYPOTHESES]:
+        texts.setdefault(words_of(text), text)
+    texts.pop((), None)
+    return list(texts.values())
+
+
+def _meaning(
+    lexicon: Lexicon,
+    chosen: tuple[Candidate, ...],
+    referents: Referents,
+    looked_at: tuple[Candidate, ...],
+) -> Understanding:
+    """Returns the intents of sentences, or the question which of several was meant."""
+    intents: list[Intent] = []
+    for candidate in chosen:
+        confidence = candidate.confidence
+        meanings = candidate.said.meanings(lexicon, referents, confidence)
+        if len(meanings) > 1:
+            return Understanding(options=meanings, candidates=looked_at)
+        if not meanings:
+            return Understanding(candidates=looked_at)
+        intents += meanings
+    return Understanding(intents=tuple(intents), candidates=looked_at)
