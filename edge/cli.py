@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("edge.commands.run:app", "Hear a command, act on it, answer."),
     "serve": ("edge.commands.serve:app", "Serve a pack to a game on this machine."),
     "demo": ("edge.commands.demo:app", "Run the chain on recordings of real speech."),
+    "eval": ("edge.commands.eval:app", "Measure how well a pack is understood."),
     "doctor": ("edge.commands.doctor:app", "Say what works here and what is missing."),
     "pack": ("edge.commands.pack:app", "Check and list experience packs."),
     "models": ("models.cli:app", "Fetch, check and remove models."),

@@ -97,6 +97,10 @@ class Conversation:
         if len(self._exchanges) > MAX_HISTORY_TURNS:
             del self._exchanges[: MAX_HISTORY_TURNS // 2]
 
+    def forget(self) -> None:
+        """Forgets every turn."""
+        self._exchanges.clear()
+
     def cut(self, n_characters: int) -> None:
         """Notes that the player heard no more than this of the latest reply."""
         if self._exchanges and n_characters < len(self._exchanges[-1].reply):

@@ -55,7 +55,7 @@ def examine(store: Store) -> Iterator[Finding]:
     for package, (module, role) in _ENGINES.items():
         yield _engine(package, module, role)
     models = PackModels()
-    for name in (models.vad, models.asr, models.llm):
+    for name in (models.vad, models.asr, models.llm, models.pronunciations):
         yield _model(store, name)
     yield _disk(store)
     yield _microphone()

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from edge.grammar import candidates
+from edge.grammar import Said, sentences_of, tokens_of
 from edge.lexicon import Lexicon, build_lexicon, default_scene
 from edge.normalise import words_of
 from edge.scene import Scene
@@ -48,7 +48,8 @@ class PackReport:
 def check_pack(name_or_path: str, *, models: Collection[str]) -> PackReport:
     """Returns every mistake in a pack, its tests and its never lines run.
 
-    Tests run on the pack's own scene, with every fact that an intent waits for true.
+    Every language of the pack is checked. Tests run on the pack's own scene, with every
+    fact that an intent waits for true.
 
     Args:
         name_or_path: As for ``load_pack``.
@@ -59,13 +60,44 @@ def check_pack(name_or_path: str, *, models: Collection[str]) -> PackReport:
     """
     try:
         pack = load_pack(name_or_path)
-        lexicon = build_lexicon(pack, _scene_with_all(pack))
+        problems = [
+            *_unknown_models(pack, models),
+            *_unknown_tags(pack),
+            *_promise_problems(pack),
+        ]
     except PackError as error:
         if not error.problems:
             raise
         return PackReport(pack=name_or_path, problems=error.problems)
-    problems = [
-        *_unknown_models(pack, models),
+    packs = [pack]
+    for language in pack.languages[1:]:
+        try:
+            packs.append(load_pack(name_or_path, language))
+            problems += _promise_problems(packs[-1])
+            problems += _unnamed_objects(packs[-1], pack)
+        except PackError as error:
+            if not error.problems:
+                raise
+            problems += error.problems
+    spoken = [intent for found in packs for intent in found.intents]
+    return PackReport(
+        pack=name_or_path,
+        problems=tuple(sorted(problems, key=lambda found: (found.file, found.line))),
+        n_intents=len(pack.intents),
+        n_templates=sum(len(intent.say) for intent in spoken),
+        n_tests=sum(len(intent.tests) for intent in spoken),
+        n_never=sum(len(found.never) for found in packs),
+    )
+
+
+def _promise_problems(pack: Pack) -> list[Problem]:
+    """Returns what a file of the pack promises in vain.
+
+    Raises:
+        PackError: The templates make too many words.
+    """
+    lexicon = build_lexicon(pack, _scene_with_all(pack))
+    return [
         *_silent_phrases(pack),
         *itertools.chain.from_iterable(
             _test_problems(lexicon, intent, test)
@@ -75,14 +107,18 @@ def check_pack(name_or_path: str, *, models: Collection[str]) -> PackReport:
         *_never_problems(lexicon),
         *_warnings(pack),
     ]
-    return PackReport(
-        pack=name_or_path,
-        problems=tuple(sorted(problems, key=lambda found: found.line)),
-        n_intents=len(pack.intents),
-        n_templates=sum(len(intent.say) for intent in pack.intents),
-        n_tests=sum(len(intent.tests) for intent in pack.intents),
-        n_never=len(pack.never),
-    )
+
+
+def _unnamed_objects(pack: Pack, base: Pack) -> Iterator[Problem]:
+    for thing, known in zip(pack.objects, base.objects, strict=True):
+        if thing == known:
+            yield Problem(
+                file=pack.file,
+                line=1,
+                message=f'[names]: "{thing.id}" has no name.',
+                hint="It is called as in pack.toml.",
+                is_warning=True,
+            )
 
 
 def _scene_with_all(pack: Pack) -> Scene:
@@ -93,7 +129,12 @@ def _scene_with_all(pack: Pack) -> Scene:
 
 def _unknown_models(pack: Pack, models: Collection[str]) -> Iterator[Problem]:
     chosen = pack.models
-    for key, name in (("vad", chosen.vad), ("asr", chosen.asr), ("llm", chosen.llm)):
+    for key, name in (
+        ("vad", chosen.vad),
+        ("asr", chosen.asr),
+        ("llm", chosen.llm),
+        *((("encoder", chosen.encoder),) if "semantic" in pack.tiers else ()),
+    ):
         if name not in models:
             yield Problem(
                 file=pack.file,
@@ -129,23 +170,27 @@ def _test_problems(
             hint=hint,
         )
 
-    found = candidates(lexicon, test.sentence)
+    found = sentences_of(lexicon, test.sentence, tokens_of(lexicon, test.sentence))
     if not found:
         yield problem("is not understood.", "Its words are: " + _words(test.sentence))
         return
-    best, understood = found[0]
-    if understood.name != intent.name:
-        yield problem(f'is understood as "{understood.name}".')
+    best, *others = found
+    if best.declared.name != intent.name:
+        yield problem(f'is understood as "{best.declared.name}".')
         return
-    for reading, other in found[1:]:
-        if (reading.n_literal, reading.n_listed) == (best.n_literal, best.n_listed):
+    for other in others:
+        if _strength(other) == _strength(best):
             yield problem(
-                f'is said by "{understood.name}" and by "{other.name}" alike.',
+                f'is said by "{intent.name}" and by "{other.declared.name}" alike.',
                 "Give one of them a word of its own.",
             )
     expected = {**intent.default, **test.slots}
-    if not _same(expected, understood.values):
-        yield problem(f"yields {_shown(understood.values)}, not {_shown(expected)}.")
+    if not _same(expected, best.values):
+        yield problem(f"yields {_shown(best.values)}, not {_shown(expected)}.")
+
+
+def _strength(said: Said) -> tuple[int, int]:
+    return said.reading.n_literal, said.reading.n_listed
 
 
 def _words(sentence: str) -> str:
@@ -171,12 +216,25 @@ def _shown(values: Mapping[str, Value]) -> str:
 
 def _never_problems(lexicon: Lexicon) -> Iterator[Problem]:
     for line in lexicon.pack.never:
-        for _, understood in candidates(lexicon, line.text)[:1]:
+        for said in sentences_of(lexicon, line.text, tokens_of(lexicon, line.text))[:1]:
             yield Problem(
                 file=lexicon.pack.file,
                 line=line.line,
                 message=f'[never]: "{line.text}" is understood as '
-                f'"{understood.name}" ({_shown(understood.values)}).',
+                f'"{said.declared.name}" ({_shown(said.values)}).',
+            )
+
+
+def _unknown_tags(pack: Pack) -> Iterator[Problem]:
+    tags = {tag for thing in pack.objects for tag in thing.tags}
+    for found in pack.lists.values():
+        if isinstance(found, SceneList) and found.tag not in tags:
+            yield Problem(
+                file=pack.file,
+                line=found.line,
+                message=f'[lists.{found.name}]: no object has the tag "{found.tag}".',
+                hint="Until the game brings one, nothing can be said for it.",
+                is_warning=True,
             )
 
 
@@ -186,14 +244,6 @@ def _warnings(pack: Pack) -> Iterator[Problem]:
             file=pack.file, line=line, message=message, hint=hint, is_warning=True
         )
 
-    tags = {tag for thing in pack.objects for tag in thing.tags}
-    for found in pack.lists.values():
-        if isinstance(found, SceneList) and found.tag not in tags:
-            yield warning(
-                found.line,
-                f'[lists.{found.name}]: no object has the tag "{found.tag}".',
-                "Until the game brings one, nothing can be said for it.",
-            )
     used = set(_used(pack))
     for section, name, line in _declared(pack):
         if (section, name) not in used:
@@ -209,7 +259,8 @@ def _warnings(pack: Pack) -> Iterator[Problem]:
 
 
 def _declared(pack: Pack) -> Iterator[tuple[str, str, int]]:
-    for name, found in pack.lists.items():
+    # What a list is used for does not differ by language.
+    for name, found in pack.lists.items() if pack.language == "en" else ():
         yield "lists", name, found.line
     for name, rule in pack.rules.items():
         yield "rules", name, rule.line
@@ -238,6 +289,6 @@ def _shared_names(pack: Pack) -> Iterator[Problem]:
                     file=pack.file,
                     line=thing.line,
                     message=f'[[scene.object]]: "{name}" is also called "{owner}"; '
-                    "who says it means the first.",
+                    "who says it is asked which, or points.",
                     is_warning=True,
                 )

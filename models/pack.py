@@ -111,6 +111,16 @@ class SceneList:
     name: str
     line: int
     tag: str
+    pointing: bool = False
+    """Whether "that", "this" and "it" stand for one, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpotList:
+    """A slot that takes a place in space, which is pointed at."""
+
+    name: str
+    line: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +131,7 @@ class TextList:
     line: int
 
 
-SlotList = ValuesList | RangeList | SceneList | TextList
+SlotList = ValuesList | RangeList | SceneList | SpotList | TextList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +157,8 @@ class IntentDeclaration:
     """Slots that every sentence fills."""
     default: Mapping[str, Value]
     """Values of slots that were not said."""
+    like: tuple[Line, ...] = ()
+    """What players may say for it in other words; ``{slot}`` stands for any value."""
     reply: tuple[str, ...] = ()
     """Canned answers; ``{slot}`` stands for what was said."""
     claims: tuple[Template, ...] = ()
@@ -181,6 +193,9 @@ class PackModels:
     vad: str = "silero-vad"
     asr: str = "whisper-base"
     llm: str = "smollm2-135m-instruct-q4_1"
+    encoder: str = "minilm-l6-v2-int8"
+    """Used by the tier ``semantic`` only."""
+    pronunciations: str = "cmudict-en-us"
     lines: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """Line of each name in ``pack.toml``, by field."""
 
@@ -213,6 +228,8 @@ class PackObject:
     tags: frozenset[str] = frozenset()
     position: tuple[float, float, float] | None = None
     """Metres."""
+    size: tuple[float, float, float] | None = None
+    """Width, height and depth of its box in metres, centred on ``position``."""
 
 
 def _nothing() -> Mapping[str, bool | int | float | str]:
@@ -231,10 +248,12 @@ class Pack:
     """Changes whenever a file of the pack does."""
     languages: tuple[str, ...]
     """ISO 639-1."""
+    language: str = "en"
+    """The one among them that this is in."""
     models: PackModels
     listening: Listening
     tiers: tuple[str, ...]
-    """Who may recognise intents, in order: ``grammar``, ``llm``."""
+    """Who may recognise intents, in order: ``grammar``, ``semantic``, ``llm``."""
     characters: tuple[Character, ...]
     """The first answers unless another is asked for."""
     lists: Mapping[str, SlotList]
@@ -245,6 +264,15 @@ class Pack:
     """Sentences that must not be understood as any intent."""
     objects: tuple[PackObject, ...] = ()
     facts: Mapping[str, bool | int | float | str] = field(default_factory=_nothing)
+    confidence: float = 0.5
+    """An intent that is less likely meant than this is none."""
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Store names of the models that it takes to run it."""
+        found = self.models
+        encoder = (found.encoder,) if "semantic" in self.tiers else ()
+        return (found.vad, found.asr, found.llm, found.pronunciations, *encoder)
 
     def character(self, name: str | None = None) -> Character:
         """Returns the character of this name; the first without a name.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from models.pack import IntentDeclaration, PackTest, Template, Value
+from models.pack import IntentDeclaration, Line, PackTest, Template, Value
 from models.pack_lists import value_problem
 from models.pack_rules import (
     Grammar,
@@ -25,8 +26,10 @@ MAX_SENTENCES = 100_000
 MAX_PIECES = 20_000
 """Words and slots of all templates together, rules put in."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_SYNTAX = re.compile(r"[\[\](){}<>|]")
 _KEYS = (
     "say",
+    "like",
     "reply",
     "claims",
     "default",
@@ -35,6 +38,8 @@ _KEYS = (
     "confirm",
     "when",
 )
+_SPOKEN_KEYS = ("say", "like", "reply", "claims", "test", "confirm")
+"""Those that are said anew in every language."""
 
 
 def read_intents(root: Table, grammar: Grammar) -> tuple[IntentDeclaration, ...]:
@@ -54,6 +59,38 @@ def read_intents(root: Table, grammar: Grammar) -> tuple[IntentDeclaration, ...]
             "Move long alternatives from rules into lists.",
         )
     return tuple(intents)
+
+
+def read_translated_intents(
+    root: Table,
+    grammar: Grammar,
+    declared: Sequence[IntentDeclaration],
+    *,
+    silent: frozenset[str],
+) -> tuple[IntentDeclaration, ...]:
+    """Returns the intents that can be said in another language, in the pack's order.
+
+    Args:
+        root: The document of the language.
+        grammar: What its templates may name.
+        declared: The intents of ``pack.toml``, whose structure is taken over.
+        silent: Lists that nothing can be said for in this language.
+    """
+    section = root.table("intents")
+    known = {intent.name: intent for intent in declared}
+    found: dict[str, IntentDeclaration] = {}
+    for name in section.names(what="an intent", limit=MAX_INTENTS):
+        if name not in known:
+            section.error(
+                name,
+                f'pack.toml has no intent "{name}".',
+                nearest(name, known, what="intents"),
+            )
+            continue
+        table = section.table(name).known(*_SPOKEN_KEYS)
+        reader = _IntentReader(table=table, grammar=grammar)
+        found[name] = reader.translate(known[name], silent)
+    return tuple(found[name] for name in known if name in found)
 
 
 @dataclass(slots=True)
@@ -90,6 +127,7 @@ class _IntentReader:
             slots=MappingProxyType(slots),
             required=required,
             default=MappingProxyType(default),
+            like=self._examples(slots),
             reply=tuple(
                 self._line(path, text, sure, slots)
                 for path, text in self.table.texts("reply")
@@ -100,6 +138,84 @@ class _IntentReader:
             confirm=confirm,
             when=self.table.text("when"),
         )
+
+    def translate(
+        self, base: IntentDeclaration, silent: frozenset[str]
+    ) -> IntentDeclaration:
+        """Returns the intent as it is said in another language."""
+        say, shapes = self._templates("say")
+        if not self.table.values.get("say"):
+            self.table.error((), "has no sentences.", 'Write say = ["..."].')
+        claims, _ = self._templates("claims")
+        for key, templates in (("say", say), ("claims", claims)):
+            self._check_slots(key, templates, base, silent)
+        self._check_required(say, shapes, base)
+        required = base.required.union(
+            frozenset.intersection(*(shape.always for shape in shapes))
+            if shapes
+            else ()
+        )
+        sure = required | base.default.keys()
+        confirm = self._line(("confirm",), self.table.text("confirm"), sure, base.slots)
+        if base.confirm and not confirm:
+            self.table.error((), "needs its question.", 'Write confirm = "...?".')
+        return dataclasses.replace(
+            base,
+            line=self.table.findings.lines.at(*self.table.path),
+            say=say,
+            required=required,
+            like=self._examples(base.slots),
+            reply=tuple(
+                self._line(path, text, sure, base.slots)
+                for path, text in self.table.texts("reply")
+            ),
+            claims=claims,
+            tests=self._tests(base.slots),
+            confirm=confirm,
+        )
+
+    def _check_slots(
+        self,
+        key: str,
+        templates: Sequence[Template],
+        base: IntentDeclaration,
+        silent: frozenset[str],
+    ) -> None:
+        """Keeps a mistake for each slot that is not what it is in ``pack.toml``."""
+        for template in templates:
+            for slot in slot_references(template, self.grammar.rules):
+                path = self._path_of(key, template)
+                if slot.list_name in silent:
+                    self.table.error(
+                        path,
+                        f"list {{{slot.list_name}}} has no phrases in this language.",
+                        f"Write [lists.{slot.list_name}.values].",
+                    )
+                if key == "say" and base.slots.get(slot.slot) != slot.list_name:
+                    slots = [f"{{{name}:{slot}}}" for slot, name in base.slots.items()]
+                    self.table.error(
+                        path,
+                        f"pack.toml fills no slot {{{slot.list_name}:{slot.slot}}}.",
+                        f"It fills: {', '.join(slots)}." if slots else "It fills none.",
+                    )
+
+    def _check_required(
+        self,
+        say: Sequence[Template],
+        shapes: Sequence[Measure],
+        base: IntentDeclaration,
+    ) -> None:
+        for template, shape in zip(say, shapes, strict=True):
+            for slot in sorted(base.required - shape.always):
+                self.table.error(
+                    self._path_of("say", template),
+                    f'"{template.text:.60}" may leave out slot "{slot}", which every '
+                    "sentence of pack.toml fills.",
+                )
+
+    def _path_of(self, key: str, template: Template) -> KeyPath:
+        texts = [text for _, text in self.table.texts(key)]
+        return (key, texts.index(template.text))
 
     def _templates(self, key: str) -> tuple[tuple[Template, ...], list[Measure]]:
         templates: list[Template] = []
@@ -159,6 +275,22 @@ class _IntentReader:
             if wrong:
                 self.table.error(("default", name), *wrong)
         return defaults
+
+    def _examples(self, slots: Mapping[str, str]) -> tuple[Line, ...]:
+        lines = self.table.findings.lines
+        examples = []
+        for path, text in self.table.texts("like"):
+            for name in _PLACEHOLDER.findall(text):
+                self._check_slot(path, name, slots)
+            if _SYNTAX.search(_PLACEHOLDER.sub("", text)):
+                self.table.error(
+                    path,
+                    f'"{text:.60}" is not a plain sentence.',
+                    "An example may hold a {slot} and no other signs of a template.",
+                )
+            line = lines.at(*self.table.path, *path)
+            examples.append(Line(text=text, line=line))
+        return tuple(examples)
 
     def _tests(self, slots: Mapping[str, str]) -> tuple[PackTest, ...]:
         table = self.table.table("test")

@@ -20,14 +20,18 @@ from models.pack_lists import read_lists
 from models.pack_rules import read_grammar
 from models.pack_table import NAME, Findings, Table, is_number
 
-LANGUAGES = ("en",)
+LANGUAGES = ("en", "zh")
 MODES = ("push_to_talk", "open_mic", "wake_phrase")
-TIERS = ("grammar", "llm")
+CONFIDENCE = 0.5
+"""Of an intent, where a pack does not say otherwise: more likely meant than not."""
+TIERS = ("grammar", "semantic", "llm")
 MAX_PERSONA_CHARS = 2_000
 MAX_CHARACTERS = 20
 MAX_EXAMPLES = 50
 MAX_WAKE_PHRASES = 16
 MAX_KNOWLEDGE_FILES = 16
+MIN_SIZE_M = 0.001
+MAX_SIZE_M = 1_000
 _KEYS = (
     "format",
     "name",
@@ -51,6 +55,9 @@ class PackFiles(Protocol):
 
     def read_knowledge(self, name: str) -> str:
         """Returns the text of a file that a character knows; raises PackError."""
+
+    def has_language(self, language: str) -> bool:
+        """Returns whether there is a file for a language other than English."""
 
     @property
     def version(self) -> str:
@@ -89,10 +96,11 @@ def read_pack(
         title=root.text("title", name),
         file=findings.file,
         version=files.version,
-        languages=_languages(root),
+        languages=_languages(root, files),
         models=_models(root),
         listening=_listening(root.table("listen")),
         tiers=_tiers(root.table("understand")),
+        confidence=_confidence(root.table("understand")),
         characters=characters,
         lists=MappingProxyType(lists),
         rules=MappingProxyType(dict(grammar.rules)),
@@ -106,22 +114,33 @@ def read_pack(
     )
 
 
-def _languages(root: Table) -> tuple[str, ...]:
+def _languages(root: Table, files: PackFiles) -> tuple[str, ...]:
     languages = root.texts("languages")
     for path, language in languages:
         if language not in LANGUAGES:
             wrong = _not_there("language", language, LANGUAGES, later=(language,))
             root.error(path, *wrong)
-    return tuple(language for _, language in languages) or ("en",)
+        elif language != "en" and not files.has_language(language):
+            root.error(
+                path,
+                f"there is no pack.{language}.toml.",
+                "Write it next to pack.toml, or leave the language out.",
+            )
+    spoken = tuple(dict.fromkeys(language for _, language in languages)) or ("en",)
+    if "en" not in spoken and spoken[0] in LANGUAGES:
+        root.error("languages", "pack.toml itself is in English.", 'Add "en".')
+    return spoken
 
 
 def _models(root: Table) -> PackModels:
-    table = root.table("models").known("vad", "asr", "llm")
+    table = root.table("models").known("vad", "asr", "llm", "encoder", "pronunciations")
     standard = PackModels()
     names = {
         "vad": table.text("vad", standard.vad),
         "asr": table.text("asr", standard.asr),
         "llm": table.text("llm", standard.llm),
+        "encoder": table.text("encoder", standard.encoder),
+        "pronunciations": table.text("pronunciations", standard.pronunciations),
     }
     for key, name in names.items():
         if not _STORE_NAME.fullmatch(name):
@@ -131,6 +150,8 @@ def _models(root: Table) -> PackModels:
         vad=names["vad"],
         asr=names["asr"],
         llm=names["llm"],
+        encoder=names["encoder"],
+        pronunciations=names["pronunciations"],
         lines=MappingProxyType(lines),
     )
 
@@ -172,12 +193,24 @@ def _endpoint_ms(table: Table) -> tuple[int, int] | None:
     return finished, unfinished
 
 
+def _confidence(table: Table) -> float:
+    value = table.values.get("confidence", CONFIDENCE)
+    if not is_number(value) or not 0 < value < 1:
+        table.error(
+            "confidence",
+            "must be a number between 0 and 1.",
+            "Higher, and less is taken for a command: confidence = 0.7.",
+        )
+        return CONFIDENCE
+    return float(value)
+
+
 def _tiers(table: Table) -> tuple[str, ...]:
-    table.known("tiers")
+    table.known("tiers", "confidence")
     tiers = table.texts("tiers")
     for path, tier in tiers:
         if tier not in TIERS:
-            table.error(path, *_not_there("tier", tier, TIERS, later=("semantic",)))
+            table.error(path, *_not_there("tier", tier, TIERS, later=()))
     return tuple(dict.fromkeys(tier for _, tier in tiers)) or ("grammar",)
 
 
@@ -220,12 +253,13 @@ def _character(name: str, table: Table, files: PackFiles) -> Character:
         name=name,
         persona=persona,
         fallback=fallback or ("Say that again?",),
-        examples=_examples(table),
+        examples=read_examples(table),
         knowledge="\n\n".join(knowledge),
     )
 
 
-def _examples(table: Table) -> tuple[tuple[str, str], ...]:
+def read_examples(table: Table) -> tuple[tuple[str, str], ...]:
+    """Returns what players say to a character and what it answers."""
     value = table.values.get("examples", [])
     if not isinstance(value, list) or len(value) > MAX_EXAMPLES:
         table.error("examples", f"must be a list of at most {MAX_EXAMPLES} pairs.")
@@ -250,7 +284,7 @@ def _objects(scene: Table) -> tuple[PackObject, ...]:
     objects = []
     seen: set[str] = set()
     for table in scene.tables("object"):
-        table.known("id", "name", "aliases", "tags", "position")
+        table.known("id", "name", "aliases", "tags", "position", "size")
         identity = table.text("id")
         name = table.text("name")
         for key in ("id", "name"):
@@ -268,9 +302,25 @@ def _objects(scene: Table) -> tuple[PackObject, ...]:
                 aliases=tuple(text for _, text in table.texts("aliases")),
                 tags=frozenset(text for _, text in table.texts("tags")),
                 position=(position[0], position[1], position[2]) if position else None,
+                size=_size(table),
             )
         )
     return tuple(objects)
+
+
+def _size(table: Table) -> tuple[float, float, float] | None:
+    size = table.numbers("size", n=3)
+    if size is None:
+        return None
+    width, height, depth = size
+    if not all(MIN_SIZE_M <= side <= MAX_SIZE_M for side in size):
+        table.error(
+            "size",
+            f'"size" must be from {MIN_SIZE_M} to {MAX_SIZE_M} metres each way.',
+            "Write [width, height, depth].",
+        )
+        return None
+    return width, height, depth
 
 
 def _facts(table: Table) -> MappingProxyType[str, bool | int | float | str]:

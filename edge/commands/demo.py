@@ -142,7 +142,7 @@ def _cases(folder: Path) -> Iterator[Case]:
 
 
 def _fetch_missing(store: Store, pack: Pack) -> None:
-    names = (pack.models.vad, pack.models.asr, pack.models.llm, RECORDINGS)
+    names = (*pack.model_names, RECORDINGS)
     missing = [name for name in names if store.state(name) is not State.READY]
     if not missing:
         return

@@ -14,6 +14,7 @@ from edge.asr import Transcript
 from edge.dialogue import Reply
 from edge.intent import Intent
 from edge.pipeline import Turn, TurnEvent
+from edge.tiers import Clarify
 from models.errors import HeadsideError
 
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
@@ -31,6 +32,12 @@ def event_line(event: TurnEvent) -> str:
             )
         case Intent():
             return _line("intent", **_intent(event))
+        case Clarify():
+            return _line(
+                "clarify",
+                question=event.question,
+                options=[_intent(option) for option in event.options],
+            )
         case Reply():
             return _line("reply", text=event.text)
         case Turn():

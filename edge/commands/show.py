@@ -15,6 +15,7 @@ from edge.commands import events
 from edge.dialogue import Reply
 from edge.intent import Intent
 from edge.pipeline import StageTiming, Turn, TurnEvent
+from edge.tiers import Clarify
 
 _LABEL_WIDTH = 9
 _BAR_WIDTH = 40
@@ -118,6 +119,9 @@ class PageShow:
                 self._row("heard", f"\u201c{event.text}\u201d")
             case Intent():
                 self._row("intent", _describe(event), style="bold green")
+            case Clarify():
+                for option in event.options:
+                    self._row("option", _describe(option), style="bold yellow")
             case Reply():
                 self._reply(event.text)
             case Turn():
