@@ -23,11 +23,20 @@ Floats = npt.NDArray[np.float32]
 _NEVER = np.float32(1e4)
 _MOST_PER_SOUND = 0.75
 """Cost of a word, per sound of it, above which it was not heard."""
-_MAX_WORDS = 150
-"""That are looked at closely: those of which most was heard."""
+_MAX_FORMS = 160
+"""Ways to say words that are looked at closely: those of which most was heard."""
+_DROPPED = np.float32(1.0)
+"""Cost of a word that a phrase can do without."""
+_NEAR = 0.4
+"""Cost per sound, at a glance, by which a window may be worse than the best one."""
+_LENGTHS = ((0, 2), (3, 4), (5, 6), (7, 9), (10, 1000))
+"""Of forms that are aligned together; the arrays are as wide as the longest one."""
+_STEP_LENGTHS = ((0, 3), (4, 7), (8, 1 << 30))
+"""Of words that are walked together."""
 _SLACK = 3
 """Sounds more than its own that a word may stretch over."""
-_HEADROOM = 0.5
+_HEADROOM = 2.4
+"""Cost that a sentence may have run up before anything of it was heard."""
 _FREE_COST = 0.02
 """Of each sound that any words may be: a sentence with words of its own comes first."""
 _MAX_FREE_SOUNDS = 120
@@ -138,57 +147,82 @@ class _Spans:
 def _spans(graph: SoundGraph, heard: _Heard) -> _Spans:
     table = graph.vocabulary.table()
     costs = graph.vocabulary.sounds.costs
-    insert = np.append(costs.insert, _NEVER)  # the last one: after the end
-    substitute = np.pad(
-        costs.substitute, ((0, 1), (0, 1)), constant_values=float(_NEVER)
+    edits = _Edits(
+        substitute=np.pad(
+            costs.substitute, ((0, 1), (0, 1)), constant_values=float(_NEVER)
+        ),
+        delete=np.append(costs.delete, np.float32(0)),
+        insert=np.append(costs.insert, _NEVER),  # the last one: after the end
     )
-    delete = np.append(costs.delete, np.float32(0))
-
-    forms = _plausible(table, heard, substitute, delete)
-    longest = int(table.lengths[forms].max(initial=0)) + _SLACK
-    windows, sounds = _windows(heard, longest)  # sounds: (windows, longest)
     n_words = len(graph.vocabulary.words)
-    aligned = np.full((len(forms), len(sounds), longest + 1), _NEVER, np.float32)
-    at = 0
-    for low, high in ((0, 2), (3, 4), (5, 6), (7, 9), (10, 1000)):
+    windows, sounds = _windows(heard, table.sounds.shape[1] + _SLACK)
+    forms, likely = _likely(table, sounds, edits)
+    owners, rows = np.unique(table.words[forms], return_inverse=True)
+    spans = np.full((len(owners), *sounds.shape), _NEVER, np.float32)
+    spans = np.pad(spans, ((0, 0), (0, 0), (0, 1)), constant_values=_NEVER)
+    for low, high in _LENGTHS:
         lengths = table.lengths[forms]
-        n = int(((lengths >= low) & (lengths <= high)).sum())
-        if n == 0:
+        group = np.flatnonzero((lengths >= low) & (lengths <= high))
+        which, where = np.nonzero(likely[group])
+        if not len(which):
             continue
-        group = forms[at : at + n]
-        width = int(table.lengths[group].max()) + _SLACK
-        aligned[at : at + n, :, : width + 1] = _aligned(
-            table, group, sounds[:, :width], substitute, delete, insert
-        )
-        at += n
-    owners = table.words[forms]
-    order = np.argsort(owners, kind="stable")
-    owners, aligned = owners[order], aligned[order]
-    words, firsts = np.unique(owners, return_index=True)
-    if not len(words):
-        return _Spans(aligned, windows, np.full(n_words + 1, -1, np.int32), owners)
-    lengths = np.minimum.reduceat(table.lengths[forms][order], firsts)
-    aligned = np.minimum.reduceat(aligned, firsts, axis=0)
-    least = aligned.min(axis=(1, 2), initial=_NEVER) / lengths
-    nth = np.sort(least)[min(len(words), _MAX_WORDS) - 1]
-    most = _MOST_PER_SOUND * lengths
-    kept = (least <= _MOST_PER_SOUND) & (least <= nth)
-    aligned[aligned > most[:, None, None]] = _NEVER
-    rows = np.full(n_words + 1, -1, np.int32)
-    rows[words[kept]] = np.arange(kept.sum())
-    return _Spans(aligned[kept], windows, rows, lengths[kept])
+        width = int(lengths[group].max()) + _SLACK
+        aligned = _aligned(table, forms[group][which], sounds[where, :width], edits)
+        np.minimum.at(spans[:, :, : width + 1], (rows[group][which], where), aligned)
+    lengths = np.full(len(owners), 1 << 20, np.int32)
+    np.minimum.at(lengths, rows, table.lengths[forms])
+    deleted = np.full(len(owners), _NEVER, np.float32)
+    np.minimum.at(deleted, rows, edits.delete[table.sounds[forms]].sum(axis=1))
+    spans[:, :, 0] = deleted[:, None]
+    spans[spans > (_MOST_PER_SOUND * lengths)[:, None, None]] = _NEVER
+    # One more row, for all words that may be left out.
+    spans = np.pad(spans, ((0, 1), (0, 0), (0, 0)), constant_values=_NEVER)
+    spans[-1, :, 0] = _DROPPED
+    numbers = np.full(n_words + 1, -1, np.int32)
+    numbers[owners] = np.arange(len(owners))
+    numbers[graph.vocabulary.all_dropped] = len(owners)
+    return _Spans(spans, windows, numbers, np.append(lengths, np.int32(0)))
 
 
-def _plausible(
-    table: FormTable, heard: _Heard, substitute: Floats, delete: Floats
-) -> npt.NDArray[np.int32]:
-    """Returns the forms of which enough was heard, in whatever order."""
-    present = np.unique(heard.sounds[heard.sounds >= 0])
-    least = np.minimum(delete, substitute[:, present].min(axis=1, initial=_NEVER))
-    least[-1] = 0
-    bound = least[table.sounds].sum(axis=1)
-    most = _MOST_PER_SOUND * table.lengths
-    return np.flatnonzero(bound <= most).astype(np.int32)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Edits:
+    """The costs of changes, with a last row for what is after the end."""
+
+    substitute: Floats
+    delete: Floats
+    insert: Floats
+
+
+def _likely(
+    table: FormTable, sounds: npt.NDArray[np.int16], edits: _Edits
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Returns the forms of which most was heard, and in which windows that was.
+
+    A glance: each sound of a form is compared with what stands at its place in a
+    window, or right beside it.
+
+    Returns:
+        (forms,) and (forms, windows).
+    """
+    at_place = edits.substitute[:-1, sounds]  # (symbols, windows, width)
+    glance = np.minimum(at_place, edits.delete[:-1, None, None])
+    np.minimum(glance[:, :, 1:], at_place[:, :, :-1], out=glance[:, :, 1:])
+    np.minimum(glance[:, :, :-1], at_place[:, :, 1:], out=glance[:, :, :-1])
+    glance = np.ascontiguousarray(glance.transpose(2, 0, 1))  # (width, symbols, w)
+    found = np.zeros((len(table.lengths), len(sounds)), np.float32)
+    for at in range(table.sounds.shape[1]):
+        first = int(np.searchsorted(table.lengths, at, "right"))
+        found[first:] += glance[at][table.sounds[first:, at]]
+    found /= np.maximum(table.lengths, 1)[:, None]
+    least = found.min(axis=1)
+    if len(least) > _MAX_FORMS:
+        most = min(_MOST_PER_SOUND, float(np.partition(least, _MAX_FORMS)[_MAX_FORMS]))
+    else:
+        most = _MOST_PER_SOUND
+    forms = np.flatnonzero(least <= most)
+    return forms, found[forms] <= np.minimum(
+        _MOST_PER_SOUND, least[forms, None] + _NEAR
+    )
 
 
 def _windows(
@@ -212,36 +246,35 @@ def _windows(
 
 def _aligned(
     table: FormTable,
-    forms: npt.NDArray[np.int32],
+    forms: npt.NDArray[np.int64],
     sounds: npt.NDArray[np.int16],
-    substitute: Floats,
-    delete: Floats,
-    insert: Floats,
+    edits: _Edits,
 ) -> Floats:
-    """Returns (forms, windows, sounds + 1): what each form costs, over so many sounds.
+    """Returns (pairs, sounds + 1): what a form costs in a window, over so many sounds.
 
     The recurrence of the edit distance, with a row for each sound of a form; within a
     row, insertions are a running minimum.
+
+    Args:
+        table: All forms.
+        forms: (pairs,), shorter ones first.
+        sounds: (pairs, width)
+        edits: The costs.
     """
     lengths = table.lengths[forms]
-    n_windows, width = sounds.shape
-    inserted = np.zeros((n_windows, width + 1), np.float32)
-    np.cumsum(insert[sounds], axis=1, out=inserted[:, 1:])
-    result = np.empty((len(forms), n_windows, width + 1), np.float32)
-    row = np.broadcast_to(inserted, result.shape).copy()
-    first = 0  # the first form that is as long as this
+    row = np.zeros((len(forms), sounds.shape[1] + 1), np.float32)
+    np.cumsum(edits.insert[sounds], axis=1, out=row[:, 1:])
+    inserted = row.copy()
     for at in range(int(lengths.max(initial=0))):
-        while first < len(forms) and lengths[first] <= at:
-            first += 1
-        meant = table.sounds[forms[first:], at]  # (f,)
-        before = row[first:]
-        after = before + delete[meant][:, None, None]
-        replaced = substitute[meant[:, None, None], sounds[None]]
-        replaced += before[:, :, :-1]
-        np.minimum(after[:, :, 1:], replaced, out=after[:, :, 1:])
-        after -= inserted
-        np.minimum.accumulate(after, axis=2, out=after)
-        after += inserted
+        first = int(np.searchsorted(lengths, at, "right"))
+        meant = table.sounds[forms[first:], at]  # (pairs,)
+        after = row[first:] + edits.delete[meant][:, None]
+        replaced = edits.substitute[meant[:, None], sounds[first:]]
+        replaced += row[first:, :-1]
+        np.minimum(after[:, 1:], replaced, out=after[:, 1:])
+        after -= inserted[first:]
+        np.minimum.accumulate(after, axis=1, out=after)
+        after += inserted[first:]
         row[first:] = after
     return row
 
@@ -257,7 +290,12 @@ class _Walk:
         inserted = np.zeros((len(heard.hypotheses), heard.sounds.shape[1] + 1))
         np.cumsum(insert[heard.sounds], axis=1, out=inserted[:, 1:])
         self._inserted = inserted.astype(np.float32)
-        self._bound = (limit * heard.lengths + _HEADROOM)[:, None].astype(np.float32)
+        n_heard = np.arange(heard.sounds.shape[1] + 1, dtype=np.float32)
+        self._bound = limit * n_heard + _HEADROOM
+        # By sounds of the stretch, words, hypotheses, sounds heard.
+        self._over = np.ascontiguousarray(
+            spans.costs[:, spans.windows].transpose(3, 0, 1, 2)
+        )
         self._use_edges()
         self._walk()
 
@@ -292,31 +330,64 @@ class _Walk:
             left = np.unique(sources)
             gaps = self._costs[left] - self._inserted
             np.minimum.accumulate(gaps, axis=2, out=gaps)
-            self._costs[left] = gaps + self._inserted
-            reached = (self._costs[sources] < self._bound).any(axis=(1, 2))
-            for edges, arrived in self._steps(level[reached]):
-                targets = self._targets[edges]
-                firsts = np.flatnonzero(np.diff(targets, prepend=-1))
-                best = np.minimum.reduceat(arrived, firsts, axis=0)
-                to = targets[firsts]
-                self._costs[to] = np.minimum(self._costs[to], best)
+            gaps += self._inserted
+            gaps[gaps > self._bound] = _NEVER
+            self._costs[left] = gaps
+            alive = gaps < _NEVER  # (places, hypotheses, sounds heard)
+            is_reached = np.asarray(alive.any(axis=(1, 2)))
+            reached = is_reached[np.searchsorted(left, sources)]
+            heard_of = np.flatnonzero(alive.any(axis=(0, 1)))
+            if len(heard_of):
+                self._step(level[reached], slice(heard_of[0], heard_of[-1] + 1))
 
-    def _steps(
-        self, level: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[npt.NDArray[np.int64], Floats]]:
-        """Yields edges, and the costs with which they arrive."""
+    def _step(self, level: npt.NDArray[np.int64], since: slice) -> None:
+        """Takes edges, from places where so many sounds may have been heard."""
         is_free = self._words[level] == FREE
-        edges = level[~is_free]
-        if len(edges):
-            before = self._costs[self._sources[edges]]  # (e, h, t)
-            spans = self._spans.costs[self._rows[edges]][:, self._spans.windows]
-            yield edges, _shifted(before, spans)
-        edges = level[is_free]
-        if len(edges):
-            yield edges, self._freely(self._costs[self._sources[edges]])
+        if is_free.any():
+            edges = level[is_free]
+            self._arrive(edges, slice(None), self._freely(edges))
+        lengths = np.where(is_free, 0, self._spans.lengths[self._rows[level]])
+        for low, high in _STEP_LENGTHS:
+            edges = level[~is_free & (lengths >= low) & (lengths <= high)]
+            if len(edges):
+                width = min(high + _SLACK + 1, len(self._over))
+                until = min(since.stop + width - 1, self._costs.shape[2])
+                arrived = self._after(edges, since, until, width)
+                self._arrive(edges, slice(since.start, until), arrived)
 
-    def _freely(self, before: Floats) -> Floats:
+    def _after(
+        self, edges: npt.NDArray[np.int64], since: slice, until: int, width: int
+    ) -> Floats:
+        """Returns the costs after words, (edges, hypotheses, sounds heard)."""
+        before = self._costs[self._sources[edges], :, since]
+        rows = self._rows[edges]
+        n = since.stop - since.start
+        shape = (*before.shape[:2], until - since.start)
+        arrived = np.full(shape, _NEVER, np.float32)
+        for over in range(width):
+            here = min(n, shape[2] - over)
+            if here <= 0:
+                break
+            stretch = slice(since.start, since.start + here)
+            longer = self._over[over][rows, :, stretch]
+            longer += before[:, :, :here]
+            into = arrived[:, :, over : over + here]
+            np.minimum(into, longer, out=into)
+        return arrived
+
+    def _arrive(
+        self, edges: npt.NDArray[np.int64], heard: slice, arrived: Floats
+    ) -> None:
+        """Keeps the least costs at the places where edges lead."""
+        targets = self._targets[edges]
+        firsts = np.flatnonzero(np.diff(targets, prepend=-1))
+        best = np.minimum.reduceat(arrived, firsts, axis=0)
+        to = targets[firsts]
+        self._costs[to, :, heard] = np.minimum(self._costs[to, :, heard], best)
+
+    def _freely(self, edges: npt.NDArray[np.int64]) -> Floats:
         """Returns the costs after one or more whole words, whatever they are."""
+        before = self._costs[self._sources[edges]]
         arrived = np.full_like(before, _NEVER)
         for row, one in enumerate(self._heard.hypotheses):
             at = np.array(one.starts)
@@ -422,18 +493,3 @@ class _Walk:
                 if came.min() < best:
                     best, found = came.min(), (int(edge), bounds[int(came.argmin())])
         return found
-
-
-def _shifted(before: Floats, spans: Floats) -> Floats:
-    """Returns the least cost of each sum of a place and the stretch that follows it.
-
-    Args:
-        before: (edges, hypotheses, sounds + 1)
-        spans: (edges, hypotheses, sounds + 1, width + 1)
-    """
-    n_sounds, width = before.shape[2], spans.shape[3]
-    arrived = before + spans[..., 0]
-    for over in range(1, min(width, n_sounds)):
-        longer = before[:, :, :-over] + spans[:, :, :-over, over]
-        np.minimum(arrived[:, :, over:], longer, out=arrived[:, :, over:])
-    return arrived

@@ -22,13 +22,17 @@ LIMIT = 0.3
 """Cost per sound above which a sentence is not looked at."""
 RANK_COST = 0.002
 """Cost per sound of each hypothesis that is more likely than one."""
-HALF_SURE = 0.22
+HALF_SURE = 0.24
 """Cost per sound at which a long sentence is as likely meant as not."""
-SHORT_COST = 0.9
+SHORT_COST = 0.6
 """Cost that every sentence has to carry, so that a short one may differ less."""
+UNSURE = 0.6
+"""Confidence of a recogniser that may have heard anything."""
+SURE_COST = 0.2
+"""Cost per sound that a sentence has to carry, for each unit of confidence above that:
+where the recogniser is sure of other words, those were said."""
 STEEPNESS = 28.0
-"""How fast certainty falls with the cost; all three fitted by
-``benchmarks/fit_costs.py``."""
+"""How fast certainty falls with the cost."""
 _N_ALIGNED = 6
 
 
@@ -49,15 +53,25 @@ class Candidate:
         return " ".join(token.text for token in self.said.tokens)
 
 
-def candidates(lexicon: Lexicon, texts: Sequence[str]) -> list[Candidate]:
-    """Returns what may have been meant, the surest first; nothing twice."""
+def candidates(
+    lexicon: Lexicon, texts: Sequence[str], confidence: float
+) -> list[Candidate]:
+    """Returns what may have been meant, the surest first; nothing twice.
+
+    Args:
+        lexicon: What can be said now.
+        texts: What may have been heard, the likeliest first.
+        confidence: Of the recogniser in the first.
+    """
     exact = sentences_of(lexicon, texts[0], tokens_of(lexicon, texts[0]))
     if exact:
         return [Candidate(said=said, cost=0.0, confidence=1.0) for said in exact]
-    return by_sound(lexicon, texts)
+    return by_sound(lexicon, texts, confidence)
 
 
-def by_sound(lexicon: Lexicon, texts: Sequence[str]) -> list[Candidate]:
+def by_sound(
+    lexicon: Lexicon, texts: Sequence[str], confidence: float
+) -> list[Candidate]:
     """Returns what may have been meant by texts that are no sentences themselves."""
     tokens = [tokens_of(lexicon, text) for text in texts]
     hypotheses = [
@@ -79,9 +93,10 @@ def by_sound(lexicon: Lexicon, texts: Sequence[str]) -> list[Candidate]:
         for said in sentences_of(lexicon, text, meant)[:1]:
             key = repr((said.declared.name, said.values))
             if key not in found:
-                confidence = _confidence(alignment)
                 found[key] = Candidate(
-                    said=said, cost=alignment.per_sound, confidence=confidence
+                    said=said,
+                    cost=alignment.per_sound,
+                    confidence=_confidence(alignment, confidence),
                 )
     return sorted(found.values(), key=lambda one: one.cost)
 
@@ -123,12 +138,17 @@ def _as_meant(
     return tuple(meant)
 
 
-def _confidence(alignment: Alignment) -> float:
+def _confidence(alignment: Alignment, heard: float) -> float:
     """Returns how likely a sentence was meant that costs so much.
 
-    A short sentence is like many others, so that it may differ less.
+    A short sentence is like many others, so that it may differ less; and so may one
+    that was heard clearly.
+
+    Args:
+        alignment: The sentence.
+        heard: Confidence of the recogniser in other words.
     """
     n = max(1, sum(heard.end - heard.start for heard in alignment.words if heard.word))
-    allowed = HALF_SURE - SHORT_COST / n
+    allowed = HALF_SURE - SHORT_COST / n - SURE_COST * max(0.0, heard - UNSURE)
     excess = STEEPNESS * (alignment.per_sound - allowed)
     return 1 / (1 + math.exp(min(50.0, excess)))

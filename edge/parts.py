@@ -11,6 +11,7 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
+from edge.asr import Transcript
 from edge.grammar import Said, sentences_of, tokens_of
 from edge.lexicon import Lexicon
 from edge.nearest import Candidate, by_sound
@@ -77,12 +78,12 @@ _MENDED = 0.9
 """Confidence of a command that was put together."""
 
 
-def in_parts(lexicon: Lexicon, text: str) -> tuple[Candidate, ...]:
+def in_parts(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
     """Returns the commands that an utterance of several parts says in the end.
 
     None where its parts are not all commands.
     """
-    return _corrected(lexicon, text) or _several(lexicon, text)
+    return _corrected(lexicon, heard) or _several(lexicon, heard)
 
 
 def swallows_parts(said: Said) -> bool:
@@ -111,8 +112,9 @@ def _found(
         at = max(ends, default=at + 1)
 
 
-def _several(lexicon: Lexicon, text: str) -> tuple[Candidate, ...]:
+def _several(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
     """Returns the parts of an utterance that asks for several things, all of them."""
+    text = heard.text
     tokens = tokens_of(lexicon, text)
     words = [token.text for token in tokens]
     breaks = dict(_found(words, _AND))
@@ -129,7 +131,7 @@ def _several(lexicon: Lexicon, text: str) -> tuple[Candidate, ...]:
         for chosen in itertools.combinations(cuts, n)
     ]
     for of_part in (_exact_part, _part):
-        look = functools.cache(functools.partial(of_part, lexicon, text))
+        look = functools.cache(functools.partial(of_part, lexicon, heard))
         found = [
             tuple(part for part in parts if part)
             for way in ways
@@ -146,41 +148,43 @@ def _between(cuts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _exact_part(
-    lexicon: Lexicon, text: str, tokens: tuple[Token, ...]
+    lexicon: Lexicon, heard: Transcript, tokens: tuple[Token, ...]
 ) -> Candidate | None:
     """Returns what the very words of a part of an utterance say."""
-    for said in sentences_of(lexicon, text, tokens)[:1]:
+    for said in sentences_of(lexicon, heard.text, tokens)[:1]:
         return Candidate(said=said, cost=0.0, confidence=1.0)
     return None
 
 
-def _part(lexicon: Lexicon, text: str, tokens: tuple[Token, ...]) -> Candidate | None:
+def _part(
+    lexicon: Lexicon, heard: Transcript, tokens: tuple[Token, ...]
+) -> Candidate | None:
     """Returns what a part of an utterance says, if it is sure."""
     if not tokens:
         return None
-    exact = _exact_part(lexicon, text, tokens)
+    exact = _exact_part(lexicon, heard, tokens)
     if exact is not None:
         return exact
     start, end = tokens[0].start, tokens[-1].end
-    padded = " " * start + text[start:end]
-    found = by_sound(lexicon, [padded])
+    padded = " " * start + heard.text[start:end]
+    found = by_sound(lexicon, [padded], heard.confidence)
     if found and found[0].confidence >= lexicon.pack.confidence:
         return found[0]
     return None
 
 
-def _corrected(lexicon: Lexicon, text: str) -> tuple[Candidate, ...]:
+def _corrected(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
     """Returns what is meant in the end by an utterance that corrects itself."""
-    tokens = tokens_of(lexicon, text)
+    tokens = tokens_of(lexicon, heard.text)
     words = [token.text for token in tokens]
     for start, end in reversed(list(_found(words, _NO))):
         before, after = tokens[:start], tokens[end:]
         if not before or not after:
             continue
         meant = (
-            _exact_part(lexicon, text, after)
-            or _mended(lexicon, text, before, after)
-            or _part(lexicon, text, after)
+            _exact_part(lexicon, heard, after)
+            or _mended(lexicon, heard, before, after)
+            or _part(lexicon, heard, after)
         )
         if meant is not None:
             return (meant,)
@@ -188,13 +192,16 @@ def _corrected(lexicon: Lexicon, text: str) -> tuple[Candidate, ...]:
 
 
 def _mended(
-    lexicon: Lexicon, text: str, before: tuple[Token, ...], after: tuple[Token, ...]
+    lexicon: Lexicon,
+    heard: Transcript,
+    before: tuple[Token, ...],
+    after: tuple[Token, ...],
 ) -> Candidate | None:
     """Returns a command in which a correction stands for what it corrects.
 
     The fewest words give way to it, and of those the last.
     """
-    first = _part(lexicon, text, before)
+    first = _part(lexicon, heard, before)
     if first is not None:
         before = first.said.tokens
     while after and after[-1].text in _TRAILING:
@@ -206,7 +213,7 @@ def _mended(
         for n_words in range(len(before)):
             for at in range(len(before) - n_words, 0, -1):
                 tokens = (*before[:at], *instead, *before[at + n_words :])
-                for said in sentences_of(lexicon, text, tokens)[:1]:
+                for said in sentences_of(lexicon, heard.text, tokens)[:1]:
                     is_same = first is None or said.declared == first.said.declared
                     if is_same and _uses(said, instead):
                         return Candidate(said=said, cost=0.0, confidence=_MENDED)

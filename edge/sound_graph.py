@@ -9,6 +9,7 @@ what is new.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ class Vocabulary:
     sounds: Sounds
     words: list[str] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
+    _dropped: dict[str, int] = field(default_factory=dict)
     _forms: list[Form] = field(default_factory=list)
     _owners: list[int] = field(default_factory=list)
     _table: FormTable | None = None
@@ -46,6 +48,19 @@ class Vocabulary:
                 self._owners.append(number)
             self._table = None
         return number
+
+    def dropped(self, word: str) -> int:
+        """Returns the number that stands for a word of which nothing is said."""
+        number = self._dropped.get(word)
+        if number is None:
+            number = self._dropped[word] = len(self.words)
+            self.words.append(word)
+        return number
+
+    @property
+    def all_dropped(self) -> Indices:
+        """The numbers of words of which nothing is said."""
+        return np.array(list(self._dropped.values()), np.int32)
 
     def table(self) -> FormTable:
         """Returns the sounds of all words so far."""
@@ -92,16 +107,26 @@ class Network:
 def phrase_network(
     phrases: Sequence[tuple[str, ...]], vocabulary: Vocabulary
 ) -> Network:
-    """Returns a tree of phrases that share their beginnings."""
+    """Returns a tree of phrases that share their beginnings.
+
+    Of a phrase whose other words say which it is, the last one may be left out: "a bit
+    of almond" is almond milk, where milk is all that almonds make.
+    """
     below: dict[tuple[int, int], int] = {}
     edges: dict[tuple[int, int, int], None] = {}
     levels = [0]
+    n_with = Counter(word for phrase in set(phrases) for word in set(phrase))
+    known = set(phrases)
     for phrase in phrases:
         place = 0
         for at, spelled in enumerate(phrase):
             word = vocabulary.number(spelled)
             if at == len(phrase) - 1:
                 edges[place, word, -1] = None
+                n_alike = n_with[spelled]
+                tells = any(n_with[other] < n_alike for other in phrase[:-1])
+                if tells and phrase[:-1] not in known:
+                    edges[place, vocabulary.dropped(spelled), -1] = None
                 break
             step = below.get((place, word))
             if step is None:

@@ -49,10 +49,10 @@ def understand(
     texts = _texts(transcript)
     if not texts:
         return NOTHING
-    whole = candidates(lexicon, texts)
+    whole = candidates(lexicon, texts, transcript.confidence)
     sure = [one for one in whole if one.confidence >= lexicon.pack.confidence]
     if not sure or sure[0].cost > 0 or swallows_parts(sure[0].said):
-        parts = in_parts(lexicon, texts[0])
+        parts = in_parts(lexicon, transcript)
         cost = max((part.cost for part in parts), default=math.inf)
         if parts and (not sure or cost <= sure[0].cost):
             return _meaning(lexicon, parts, referents, (*parts, *whole))
@@ -73,7 +73,7 @@ def settles(lexicon: Lexicon, transcript: Transcript, *, sure: float) -> bool:
         return True
     if transcript.confidence < sure:
         return False
-    return not by_sound(lexicon, [transcript.text])
+    return not by_sound(lexicon, [transcript.text], transcript.confidence)
 
 
 def completeness(lexicon: Lexicon, heard: Transcript) -> Completeness:
@@ -85,7 +85,7 @@ def completeness(lexicon: Lexicon, heard: Transcript) -> Completeness:
     how = exact_completeness(lexicon, heard.text)
     if how is not Completeness.OPEN or heard.is_draft:
         return how
-    found = by_sound(lexicon, _texts(heard))
+    found = by_sound(lexicon, _texts(heard), heard.confidence)
     is_sure = bool(found) and found[0].confidence >= lexicon.pack.confidence
     return Completeness.COMPLETE if is_sure else Completeness.OPEN
 
