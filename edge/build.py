@@ -78,7 +78,13 @@ def build_runtime(
         encoder=options.encoder if Tier.SEMANTIC in tiers else "",
     )
     if engines is None or engines.names != names:
-        engines = Engines(names, store, device=options.device, threads=options.threads)
+        engines = Engines(
+            names,
+            store,
+            device=options.device,
+            threads=options.threads,
+            language=pack.language,
+        )
     # Meanwhile, since the engines load outside Python.
     scene = default_scene(pack)
     lexicon = build_lexicon(pack, scene, sounds=engines.sounds())

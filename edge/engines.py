@@ -99,6 +99,7 @@ class Engines:
         store: Where they are.
         device: Whose threads and memory to use.
         threads: For each engine; the device's number where None.
+        language: ISO 639-1, of what is said.
 
     Raises:
         ModelError: There is no such device.
@@ -111,6 +112,7 @@ class Engines:
         *,
         device: str,
         threads: int | None = None,
+        language: str = "en",
     ) -> None:
         profile = device_profile(device)
         _share_memory_pools()
@@ -118,7 +120,7 @@ class Engines:
         self.threads = threads or _threads(profile)
         self._store = store
         pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="headside-load")
-        self._asr = pool.submit(_load_asr, names.asr, store, self.threads)
+        self._asr = pool.submit(_load_asr, names.asr, store, self.threads, language)
         self._llm = pool.submit(_load_llm, names.llm, store, self.threads, profile)
         self._vad = pool.submit(_load_vad, names.vad, store)
         self._encoder = (
@@ -185,12 +187,15 @@ def _load_vad(name: str, store: Store) -> SpeechDetector:
     return detector
 
 
-def _load_asr(name: str, store: Store, threads: int) -> Recogniser:
+def _load_asr(name: str, store: Store, threads: int, language: str) -> Recogniser:
     if name == ECHO:
         recogniser: Recogniser = _backend("asr", ECHO)()
     else:
         recogniser = _backend("asr", "whisper")(
-            store.path(name), threads=threads, kept=store.prepared_folder(name)
+            store.path(name),
+            threads=threads,
+            language=language,
+            kept=store.prepared_folder(name),
         )
     return recogniser
 

@@ -117,8 +117,10 @@ def _file_of(language: str) -> str:
     return f"pack.{language}.toml"
 
 
-def peek_models(name_or_path: str | os.PathLike[str]) -> PackModels | None:
-    """Returns the models a pack names, before it is read; None where it is unclear.
+def peek_models(
+    name_or_path: str | os.PathLike[str],
+) -> tuple[PackModels, tuple[str, ...]] | None:
+    """Returns a pack's models and tiers, before it is read; None where it is unclear.
 
     For those who want to begin to load them meanwhile; `load_pack` says what is wrong.
     """
@@ -126,15 +128,18 @@ def peek_models(name_or_path: str | os.PathLike[str]) -> PackModels | None:
         folder = find_pack(name_or_path)
         reader = _FolderReader(folder=folder)
         text = reader.read_text("pack.toml", limit_bytes=MAX_PACK_BYTES)
-        named = tomllib.loads(text).get("models", {})
+        document = tomllib.loads(text)
+        named = document.get("models", {})
+        tiers = document.get("understand", {}).get("tiers", ())
         standard = PackModels()
-        return PackModels(
+        models = PackModels(
             vad=str(named.get("vad", standard.vad)),
             asr=str(named.get("asr", standard.asr)),
             llm=str(named.get("llm", standard.llm)),
             encoder=str(named.get("encoder", standard.encoder)),
             pronunciations=str(named.get("pronunciations", standard.pronunciations)),
         )
+        return models, (tiers,) if isinstance(tiers, str) else tuple(map(str, tiers))
     except (PackError, ValueError, TypeError, AttributeError):
         return None
 

@@ -3,7 +3,11 @@
     with Client(port, secret) as client:
         client.send("text", text="make it night")
         for event in client.events():
-            ...
+            match event["type"]:
+                case "intent":
+                    ...
+                case "clarify":
+                    client.choose(event["utterance"], 0)
 
 A lost connection is taken up again with nothing lost and nothing twice; where the
 service was started anew, the scene is sent again, and `restarted` comes as an event.
@@ -135,6 +139,18 @@ class Client:
             with contextlib.suppress(ConnectionClosed, OSError):
                 self._connection.send(text)
             return self._last_id
+
+    def choose(self, utterance: int, n: int) -> int:
+        """Returns the id of the message that chooses an option of a ``clarify``.
+
+        Args:
+            utterance: Its number.
+            n: The option's own.
+
+        Raises:
+            WireError: No question has so many options.
+        """
+        return self.send("choose", utterance=utterance, n=n)
 
     def send_sound(self, samples: Samples) -> None:
         """Sends sound, shape (n,), float32 in [-1, 1], 16 kHz, mono.

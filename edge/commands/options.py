@@ -13,6 +13,7 @@ class TierChoice(StrEnum):
     """The recognisers a run can use."""
 
     GRAMMAR = "grammar"
+    SEMANTIC = "semantic"
     LLM = "llm"
 
 

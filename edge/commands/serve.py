@@ -77,9 +77,10 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         require_origin(origin)
     # Engines load outside Python; the rest is imported and read meanwhile.
     store = Store.default()
-    named = peek_models(pack) or PackModels()
+    named, tiers = peek_models(pack) or (PackModels(), ())
+    encoder = None if "semantic" in (tier or tiers) else ""
     engines = Engines(
-        EngineNames.chosen(named, vad=vad, asr=asr, llm=llm),
+        EngineNames.chosen(named, vad=vad, asr=asr, llm=llm, encoder=encoder),
         store,
         device=device,
         threads=threads,

@@ -1,30 +1,43 @@
-"""The intents of one session: numbered, confirmed, and answered for by the game."""
+"""The intents of one session: numbered, asked about, and answered for by the game."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from edge.asr import Transcript
 from edge.dialogue import Outcome
 from edge.intent import Intent
-from edge.serve.fields import intent_fields
+from edge.serve.fields import intent_fields, option_fields
 from edge.serve.metrics import Metrics
 from edge.serve.outgoing import Outgoing
 from edge.serve.wire import Message, WireError
+from edge.tiers import Clarify
 
 RESULT_WAIT_S = 0.3
 """How long a reply waits for the game to say what became of its intents."""
 MAX_UNCONFIRMED = 8
 MAX_RESULTS = 64
 """Of the latest intents."""
+MAX_OPTIONS = 16
+"""Of one question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the player was asked to choose from."""
+
+    utterance: int
+    options: tuple[Intent, ...]
+    heard: Transcript
 
 
 class Actions:
     """What a session asks its game to do, and what came of it.
 
-    ``result`` is called by the connection's thread, the rest by the inference thread.
+    ``result``, ``wake`` and ``withdraw`` may be called by the connection's thread, too;
+    the rest by the inference thread.
 
     Args:
         out: Where intents go.
@@ -51,11 +64,69 @@ class Actions:
         self._numbers: list[tuple[int, Intent]] = []
         """Intents of the turn that is being made."""
         self._unconfirmed: dict[int, tuple[int, Intent]] = {}
+        self._asked: Asked | None = None
+        """What the latest utterance left open."""
 
     def begin(self) -> None:
-        """A turn begins."""
+        """A turn begins; what was asked before is no longer open."""
         with self._changed:
             self._numbers.clear()
+            self._asked = None
+
+    def ask(self, utterance: int, clarify: Clarify, heard: Transcript) -> None:
+        """Asks which of several intents was meant."""
+        options = clarify.options[:MAX_OPTIONS]
+        with self._changed:
+            self._asked = Asked(utterance, options, heard)
+        self._out.send(
+            "clarify",
+            utterance=utterance,
+            question=clarify.question[:400],
+            options=[option_fields(n, option) for n, option in enumerate(options)],
+        )
+
+    def withdraw(self) -> None:
+        """Nothing can be chosen any more."""
+        with self._changed:
+            self._asked = None
+
+    def choose(
+        self, utterance: int, n: int, can_be_done: Callable[[Intent], bool]
+    ) -> None:
+        """Takes the player's choice.
+
+        Args:
+            utterance: The one that was asked about.
+            n: Of the option.
+            can_be_done: Whether an option is still there.
+
+        Raises:
+            WireError: ``nothing_to_choose``; ``option_unknown`` or ``option_gone``,
+                after which another option may be chosen.
+        """
+        with self._changed:
+            asked = self._asked
+            if asked is None or asked.utterance != utterance:
+                raise WireError(
+                    "nothing_to_choose",
+                    f"There is nothing to choose about utterance {utterance}.",
+                    "Answer a clarify once, before the player says something else.",
+                )
+            if n >= len(asked.options):
+                raise WireError(
+                    "option_unknown",
+                    f"Utterance {utterance} has no option {n}.",
+                    f"Choose one from 0 to {len(asked.options) - 1}.",
+                )
+            chosen = asked.options[n]
+            if not can_be_done(chosen):
+                raise WireError(
+                    "option_gone",
+                    f"Option {n} of utterance {utterance} can no longer be done.",
+                    "Its object has left the scene, or a fact has changed.",
+                )
+            self._asked = None
+        self.send(utterance, chosen, asked.heard)
 
     def send(self, utterance: int, intent: Intent, heard: Transcript) -> None:
         """Sends an intent, or the question that it needs an answer to first."""

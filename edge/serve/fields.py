@@ -41,6 +41,11 @@ def intent_fields(intent: Intent, heard: Transcript | None) -> dict[str, Any]:
     }
 
 
+def option_fields(n: int, intent: Intent) -> dict[str, Any]:
+    """Returns what ``clarify`` holds of an option."""
+    return {"n": n, "name": intent.name, "slots": intent.values}
+
+
 def timing_fields(timings: Iterable[StageTiming]) -> list[dict[str, Any]]:
     """Returns what ``turn`` holds of its timings."""
     return [

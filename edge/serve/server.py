@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from websockets.exceptions import ConnectionClosed
@@ -24,6 +25,7 @@ from edge.serve.wire import (
     HANDSHAKE,
     MAX_AUDIO_BYTES,
     MAX_GREETING_BYTES,
+    MAX_RAYS_AT_ONCE,
     MAX_TEXT_BYTES,
     VERSION,
     Message,
@@ -32,7 +34,7 @@ from edge.serve.wire import (
     server_side,
 )
 from edge.serve.worker import Worker
-from edge.serve.world import MAX_OBJECTS, MAX_RAYS
+from edge.serve.world import MAX_OBJECTS
 from edge.trace import Trace
 from models.errors import HeadsideError
 from models.pack_file import load_pack
@@ -99,6 +101,7 @@ class Service:
             trace=self._trace,
             wake=self._worker.wake,
             reload=self._reload,
+            load=partial(load_pack, pack_name),
             observed=self._observe,
         )
         self._server = serve(
@@ -274,14 +277,16 @@ class Service:
 
     def _reload(self) -> None:
         """Reads the pack anew; on the inference thread, so between two turns."""
-        pack = load_pack(self._pack_name)
+        load = cache(partial(load_pack, self._pack_name))
+        pack = load(self._runtime.pack.language)
         with self._pack_lock:
             self._runtime.set_pack(pack)
             for session in self._worker.sessions:
                 try:
-                    session.set_pack(pack)
+                    session.set_pack(load(session.runtime.pack.language))
                 except HeadsideError as error:
-                    session.fail(error)  # its own scene makes too many words
+                    # Its own scene makes too many words, or its language is wrong.
+                    session.fail(error)
 
     def _ready(
         self,
@@ -303,13 +308,15 @@ class Service:
                 "pack": runtime.pack.name,
                 "characters": [who.name for who in runtime.pack.characters],
                 "character": runtime.conversation.character.name,
+                "languages": list(runtime.pack.languages),
+                "language": runtime.pack.language,
                 "mode": runtime.pack.listening.mode,
                 "lexicon": runtime.lexicon.version,
                 "limits": {
                     "text_bytes": MAX_TEXT_BYTES,
                     "audio_bytes": MAX_AUDIO_BYTES,
                     "objects": MAX_OBJECTS,
-                    "rays": MAX_RAYS,
+                    "rays": MAX_RAYS_AT_ONCE,
                 },
             }
         )

@@ -18,6 +18,7 @@ from edge.asr import Transcript
 from edge.dialogue import Exchange, Outcome, Reply
 from edge.hearing import Accepted, Ended, Partial, WakePhrase
 from edge.intent import Intent
+from edge.lexicon import default_scene
 from edge.pipeline import Runtime, Turn
 from edge.scene import Scene
 from edge.serve.actions import Actions
@@ -29,10 +30,11 @@ from edge.serve.tasks import Call, Task, Tasks, Typed
 from edge.serve.utterances import Utterances
 from edge.serve.wire import Message, WireError
 from edge.serve.world import World
+from edge.tiers import Clarify
 from edge.trace import Trace
 from edge.vad import Segmenter, Speech, SpeechEvent, SpeechStart
 from models.errors import HeadsideError
-from models.pack import Pack
+from models.pack import Pack, SceneList
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class Services:
     """Tells the inference thread that there is something to do."""
     reload: Callable[[], None]
     """Reads the pack anew, for all sessions; on the inference thread."""
+    load: Callable[[str], Pack]
+    """Returns the pack in a language; on the inference thread."""
     observed: Callable[[str, str], None]
     """Told each event as text, and the session's name."""
 
@@ -76,7 +80,8 @@ class Session:
         self.seen = 0
         """Id of the client's latest message."""
         self.reading = threading.RLock()
-        """Held by the connection whose message is taken."""
+        """Held by the connection whose message is taken, and by who changes the world
+        otherwise."""
         self._services = services
         self._lock = threading.Condition()
         self._tasks = Tasks()
@@ -124,7 +129,13 @@ class Session:
             "confirm": lambda m: self._call(
                 "confirm", self._actions.confirm, m["intent"], m["yes"]
             ),
-            "choose": self._choose,
+            "choose": lambda m: self._call(
+                "choose",
+                self._actions.choose,
+                m["utterance"],
+                m["n"],
+                self._can_be_done,
+            ),
             "result": self._actions.result,
             "frame": lambda _: self._services.metrics.late_frames.inc(),
             "played": self._played,
@@ -158,6 +169,7 @@ class Session:
             waiting = self._tasks.drop_utterances()
             self._cancels = (self._cancels[0] + 1, why)
             self._cut(why)
+        self._actions.withdraw()
         for task in waiting:
             self._utterances.cancelled(task.utterance, why)
 
@@ -260,19 +272,12 @@ class Session:
                 f"The pack does not know the language {message['language']!r}.",
                 f"It knows: {', '.join(known)}.",
             )
+        self._call("language", self._speak_in, message["language"])
 
     def _pause(self, *, is_paused: bool) -> None:
         self.capture.pause(is_paused=is_paused)
         if is_paused:
             self.cancel("pause")
-
-    def _choose(self, message: Message) -> None:
-        del message
-        raise WireError(
-            "nothing_to_choose",
-            "Nothing was asked that could be chosen from.",
-            "Wait for a clarify.",
-        )
 
     def _played(self, message: Message) -> None:
         utterance, characters = message["utterance"], message["characters"]
@@ -297,12 +302,14 @@ class Session:
             self.fail(_as_ours(error), task.of if isinstance(task, Call) else 0)
 
     def set_pack(self, pack: Pack) -> None:
-        """Takes over a pack that was read anew.
+        """Takes over a pack that was read anew, or in another language.
 
         Raises:
             PackError: It cannot be used.
         """
         self.runtime.set_pack(pack)
+        self._actions.withdraw()
+        self._ear.recogniser = self.runtime.recogniser
         self._ear.endpointing = self.runtime.endpointing
         self.capture.become(
             self.runtime.endpointing.segmenter(),
@@ -310,6 +317,10 @@ class Session:
             barge_in=pack.listening.barge_in,
         )
         self._wake_phrase = _wake_phrase(pack)
+        with self.reading:
+            self.world.become(default_scene(pack))
+        self._refused = None
+        self._take_scene()
         self._acknowledge()
 
     def _take_scene(self) -> None:
@@ -326,7 +337,8 @@ class Session:
         if isinstance(task, Call):
             task.run()
         elif isinstance(task, Typed):
-            transcript = Transcript(text=task.text)
+            language = self.runtime.pack.language
+            transcript = Transcript(text=task.text, language=language)
             self._answer(task.utterance, transcript, 0.0)
         else:
             self._hear(task)
@@ -400,6 +412,8 @@ class Session:
                         self._utterances.transcript(number, event)
                     case Intent():
                         self._actions.send(number, event, transcript)
+                    case Clarify():
+                        self._actions.ask(number, event, transcript)
                     case Reply():
                         self._replies.send(number, event, self.runtime.conversation)
                     case Turn():
@@ -425,6 +439,8 @@ class Session:
                 timing.seconds,
                 utterance=number,
             )
+        if was_cut or turn is None:
+            self._actions.withdraw()
         if was_cut:
             self._utterances.cancelled(number, answering.why or "cancel")
         elif turn is None:
@@ -445,6 +461,22 @@ class Session:
             lexicon=self.runtime.lexicon.version,
             errors=self._scene_errors,
         )
+
+    def _can_be_done(self, intent: Intent) -> bool:
+        """Returns whether an intent's condition holds and its objects are there."""
+        lexicon = self.runtime.lexicon
+        declared = lexicon.intent(intent.name)
+        return declared is not None and all(
+            lexicon.lists[declared.slots[slot.name]].accepts(slot.value)
+            for slot in intent.slots
+            if isinstance(lexicon.pack.lists[declared.slots[slot.name]], SceneList)
+        )
+
+    def _speak_in(self, language: str) -> None:
+        if language == self.runtime.pack.language:
+            self._acknowledge()
+        else:
+            self.set_pack(self._services.load(language))
 
     def _address(self, name: str) -> None:
         self.runtime.address(name)

@@ -23,6 +23,8 @@ PATH = "/v1"
 MAX_TEXT_BYTES = 1 << 20
 MAX_AUDIO_BYTES = 1 << 16
 """Of one binary frame: two seconds."""
+MAX_RAYS_AT_ONCE = 256
+"""In one message."""
 MAX_GREETING_BYTES = 4096
 """Of a frame before the client has proved itself."""
 HANDSHAKE = frozenset(("hello", "proof"))

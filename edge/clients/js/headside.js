@@ -252,9 +252,9 @@ export class Headside extends EventTarget {
   }
 
   /**
-   * Tells what the player speaks from now on.
+   * Tells what the player writes and speaks from now on.
    *
-   * @param {string} language ISO 639-1.
+   * @param {string} language ISO 639-1: one of `session.languages`.
    */
   language(language) {
     return this.#sendStanding("language", { type: "language", language });
@@ -289,10 +289,10 @@ export class Headside extends EventTarget {
    * Chooses among the options of a `clarify`.
    *
    * @param {number} utterance Its number.
-   * @param {number} option Counted from 0.
+   * @param {number} n The option's own.
    */
-  choose(utterance, option) {
-    return this.#send({ type: "choose", utterance, option });
+  choose(utterance, n) {
+    return this.#send({ type: "choose", utterance, n });
   }
 
   /**

@@ -15,7 +15,9 @@
  * @property {string} name What players call it.
  * @property {string[]} [aliases] Other names.
  * @property {string[]} [tags] What kinds of thing it is; packs select by tag.
- * @property {Vector} [position]
+ * @property {Vector} [position] Its centre.
+ * @property {Vector} [size] Width, height and depth of the box around it, centred on
+ *   its position and aligned to the axes; without one it is a ball of 0.15 m.
  */
 
 /**
@@ -29,20 +31,12 @@
  */
 
 /**
- * A typed action.
+ * An action that may have been meant.
  *
- * @typedef {object} IntentOption
- * @property {number} intent Number of the intent in its session; `result` and
- *   `confirm` name it.
+ * @typedef {object} Option
+ * @property {number} n Its place among the options, from 0; `choose` names it.
  * @property {string} name
  * @property {Slots} slots
- * @property {number} confidence
- * @property {"grammar" | "semantic" | "llm"} tier Who recognised it.
- * @property {[number, number]} span Start and end of the words it came from, as
- *   characters of the transcript.
- * @property {[number, number]} [span_s] The same as audio-sample time; absent for
- *   typed words.
- * @property {number} scene_rev Revision of the scene in which it was understood.
  */
 
 /**
@@ -61,7 +55,7 @@
  * @property {number} text_bytes
  * @property {number} audio_bytes
  * @property {number} objects
- * @property {number} rays
+ * @property {number} rays In one message.
  */
 
 /**
@@ -80,6 +74,8 @@
  * @property {string} pack
  * @property {string[]} characters
  * @property {string} character
+ * @property {string[]} languages What the pack can be played in.
+ * @property {string} language The one that is played in now.
  * @property {"push_to_talk" | "open_mic" | "wake_phrase"} mode
  * @property {string} lexicon Version of what can be said.
  * @property {Limits} limits
@@ -180,14 +176,16 @@
  */
 
 /**
- * Which of these was meant? Not sent yet.
+ * A question for the player: which of these was meant? The action comes as `intent`,
+ * or first as `confirm`, after `choose`.
  *
  * @typedef {object} Clarify
  * @property {"clarify"} type
  * @property {number} id
  * @property {number} t
  * @property {number} utterance Number of the utterance in its session.
- * @property {IntentOption[]} options
+ * @property {string} question The character says it, too.
+ * @property {Option[]} options
  */
 
 /**
