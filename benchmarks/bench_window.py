@@ -2,7 +2,7 @@
 
 Every recording is cut into utterances and recognised twice, with the window that the
 utterance needs and with the full one, as `headside serve` does it: a draft, and the
-beam search where the draft is unsure and the pack's grammar does not know it.
+beam search where the draft is unsure or nearly a command of the pack.
 
 - `word_error_points`: on recordings with transcripts, word error rate with the short
   window less that with the full one, in percentage points.
@@ -33,9 +33,12 @@ from edge.backends.silero import Silero
 from edge.backends.whisper import Whisper
 from edge.build import open_sound
 from edge.evaluate import word_errors
-from edge.grammar import Completeness, completeness, match
+from edge.grammar import match
 from edge.lexicon import Lexicon, build_lexicon, default_scene
 from edge.normalise import words_of
+from edge.phonetics.sounds import Sounds
+from edge.pipeline import SURE
+from edge.understanding import settles
 from edge.vad import Utterance, utterances
 from models.pack_file import load_pack
 from models.store import Store
@@ -70,7 +73,8 @@ def measure(*, threads: int, commands: int) -> dict[str, Any]:
     detector = Silero(vad)
     whisper = Whisper(store.path("whisper-base"), threads=threads)
     pack = load_pack("barista")
-    lexicon = build_lexicon(pack, default_scene(pack))
+    (said,) = store.path(pack.models.pronunciations).glob("*.dict")
+    lexicon = build_lexicon(pack, default_scene(pack), sounds=Sounds(said))
     pairs = [
         (recording, *_both(recording, whisper, detector, lexicon))
         for recording in _recordings(store, commands)
@@ -117,7 +121,8 @@ def _both(
         return recognise(
             whisper,
             utterance,
-            settles=lambda text: completeness(lexicon, text) is not Completeness.OPEN,
+            lexicon.bias,
+            settles=lambda draft: settles(lexicon, draft, sure=SURE),
         )
 
     def hear() -> Heard:

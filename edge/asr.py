@@ -89,7 +89,7 @@ def recognise(
         settles: Whether the draft will do; otherwise the better, slower result is made.
     """
     transcript = recogniser.draft(utterance, bias)
-    if not settles(transcript):
+    if transcript.is_draft and not settles(transcript):
         transcript = recogniser.transcribe(utterance, bias)
     return transcript
 

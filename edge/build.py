@@ -22,6 +22,7 @@ from edge.lexicon import build_lexicon, default_scene
 from edge.llm.output import build_choices
 from edge.paraphrase import Paraphrases
 from edge.pipeline import Runtime, endpointing_of
+from models.errors import HeadsideError
 from models.pack import Pack
 from models.store import Store
 
@@ -87,7 +88,12 @@ def build_runtime(
         )
     # Meanwhile, since the engines load outside Python.
     scene = default_scene(pack)
-    lexicon = build_lexicon(pack, scene, sounds=engines.sounds())
+    try:
+        sounds = engines.sounds()
+    except HeadsideError:
+        engines.recogniser()  # what was asked for by name is missed first
+        raise
+    lexicon = build_lexicon(pack, scene, sounds=sounds)
     encoder = engines.encoder()
     runtime = Runtime(
         pack=pack,

@@ -30,6 +30,7 @@ AFTER = ("please", "thanks", "thank you", "now", "okay")
 """What may stand after it."""
 _POLITE = {"en": (BEFORE, AFTER), "zh": (mandarin.BEFORE, mandarin.AFTER)}
 NOTHING_SHOWN = Referents()
+_words_of = functools.lru_cache(maxsize=1024)(words_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,8 +220,8 @@ def _around(
     names = [character.name for character in lexicon.pack.characters]
     before, after = _POLITE[lexicon.pack.language]
     return (
-        [words_of(phrase) for phrase in (*before, *names)],
-        [words_of(phrase) for phrase in (*after, *names)],
+        [_words_of(phrase) for phrase in (*before, *names)],
+        [_words_of(phrase) for phrase in (*after, *names)],
     )
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.alignment import MAX_SOUNDS, Alignment, Hypothesis, align
+from edge.alignment import MAX_SOUNDS, Alignment, align
 from edge.grammar import MAX_WORDS, Said, around, sentences_of, tokens_of
 from edge.lexicon import Lexicon
 from edge.normalise import Token
+from edge.word_spans import Hypothesis
 
 LIMIT = 0.3
 """Cost per sound above which a sentence is not looked at."""
@@ -82,11 +83,17 @@ def by_sound(
     if not used:
         return []
     found: dict[str, Candidate] = {}
+    sentences: set[tuple[str, ...]] = set()
     for alignment in align(
         lexicon.sound, [hypotheses[n] for n in used], limit=LIMIT, n_best=_N_ALIGNED
     ):
         if not alignment.intent:
             break  # it is nearer to what means nothing
+        sentence = tuple(word.word for word in alignment.words)
+        if sentence in sentences:
+            continue  # of another hypothesis, at a higher cost
+        if all(sentence):
+            sentences.add(sentence)
         heard = used[alignment.hypothesis]
         text = texts[heard]
         meant = _as_meant(alignment, hypotheses[heard], tokens[heard])

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from edge.asr import Transcript
 from edge.grammar import Said, sentences_of, tokens_of
@@ -74,6 +75,7 @@ _LEADING = frozenset(("the", "a", "an", "to", "it", "in", "call", "make", "on", 
 """Words that a correction may repeat."""
 _TRAILING = frozenset(("one", "ones", "instead", "please", "thing"))
 _BREAKS = frozenset(",.;!?，。；！？、")
+_MAX_LOOKS = 4
 _MENDED = 0.9
 """Confidence of a command that was put together."""
 
@@ -84,6 +86,12 @@ def in_parts(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
     None where its parts are not all commands.
     """
     return _corrected(lexicon, heard) or _several(lexicon, heard)
+
+
+def goes_on(lexicon: Lexicon, text: str) -> bool:
+    """Returns whether words end with one that another part follows."""
+    words = tuple(token.text for token in tokens_of(lexicon, text))
+    return any(words[-len(phrase) :] == phrase for phrase in (*_AND, *_NO))
 
 
 def swallows_parts(said: Said) -> bool:
@@ -126,20 +134,37 @@ def _several(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
     if not 0 < len(cuts) <= MAX_CUTS:
         return ()
     ways = [
-        ((0, 0), *chosen, (len(tokens), 0))
+        _between(((0, 0), *chosen, (len(tokens), 0)))
         for n in range(1, min(len(cuts), MAX_PARTS - 1) + 1)
         for chosen in itertools.combinations(cuts, n)
     ]
-    for of_part in (_exact_part, _part):
-        look = functools.cache(functools.partial(of_part, lexicon, heard))
-        found = [
-            tuple(part for part in parts if part)
-            for way in ways
-            if all(parts := [look(tokens[a:b]) for a, b in _between(way)])
-        ]
-        if found:
-            return min(found, key=lambda parts: sum(part.cost for part in parts))
-    return ()
+    exact = functools.cache(functools.partial(_exact_part, lexicon, heard))
+    found = _all_said(ways, tokens, exact)
+    if not found:
+        # To look at sounds takes long: only where some part is beyond doubt.
+        near = functools.cache(functools.partial(_part, lexicon, heard))
+        likely = [way for way in ways if any(exact(tokens[a:b]) for a, b in way)]
+        found = _all_said(likely[:_MAX_LOOKS], tokens, near)
+    return min(found, key=lambda parts: sum(part.cost for part in parts), default=())
+
+
+def _all_said(
+    ways: Sequence[Sequence[tuple[int, int]]],
+    tokens: tuple[Token, ...],
+    look: Callable[[tuple[Token, ...]], Candidate | None],
+) -> list[tuple[Candidate, ...]]:
+    """Returns what the parts say, for each way to part the words where all do."""
+    found = []
+    for way in ways:
+        parts: list[Candidate] = []
+        for start, end in way:
+            part = look(tokens[start:end])
+            if part is None:
+                break
+            parts.append(part)
+        else:
+            found.append(tuple(parts))
+    return found
 
 
 def _between(cuts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -169,7 +194,7 @@ def _part(
     padded = " " * start + heard.text[start:end]
     found = by_sound(lexicon, [padded], heard.confidence)
     if found and found[0].confidence >= lexicon.pack.confidence:
-        return found[0]
+        return replace(found[0], said=replace(found[0].said, text=heard.text))
     return None
 
 

@@ -23,6 +23,10 @@ from edge.word_graph import SlotEdge, WordGraph
 Indices = npt.NDArray[np.int32]
 FREE = -1
 """Word of an edge that takes any words."""
+LISTED = -2
+"""Word of an edge that takes a phrase of the first list; of the next one, one less."""
+NO_WORD = -1
+"""Among the words of a phrase: it has no more."""
 
 
 @dataclass(slots=True)
@@ -32,7 +36,6 @@ class Vocabulary:
     sounds: Sounds
     words: list[str] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
-    _dropped: dict[str, int] = field(default_factory=dict)
     _forms: list[Form] = field(default_factory=list)
     _owners: list[int] = field(default_factory=list)
     _table: FormTable | None = None
@@ -49,18 +52,10 @@ class Vocabulary:
             self._table = None
         return number
 
-    def dropped(self, word: str) -> int:
-        """Returns the number that stands for a word of which nothing is said."""
-        number = self._dropped.get(word)
-        if number is None:
-            number = self._dropped[word] = len(self.words)
-            self.words.append(word)
-        return number
-
-    @property
-    def all_dropped(self) -> Indices:
-        """The numbers of words of which nothing is said."""
-        return np.array(list(self._dropped.values()), np.int32)
+    def spoken(self, words: Sequence[str]) -> Form:
+        """Returns the sounds of words in a row, each as it is said most."""
+        forms = [form[0] for word in words if (form := self.sounds.of(word))]
+        return np.concatenate(forms) if forms else np.zeros(0, np.int16)
 
     def table(self) -> FormTable:
         """Returns the sounds of all words so far."""
@@ -104,38 +99,52 @@ class Network:
     """Words of the longest way through."""
 
 
-def phrase_network(
-    phrases: Sequence[tuple[str, ...]], vocabulary: Vocabulary
-) -> Network:
-    """Returns a tree of phrases that share their beginnings.
+@dataclass(frozen=True, slots=True, eq=False)
+class PhraseTable:
+    """The phrases of a list, each as one long word."""
 
-    Of a phrase whose other words say which it is, the last one may be left out: "a bit
-    of almond" is almond milk, where milk is all that almonds make.
-    """
-    below: dict[tuple[int, int], int] = {}
-    edges: dict[tuple[int, int, int], None] = {}
-    levels = [0]
-    n_with = Counter(word for phrase in set(phrases) for word in set(phrase))
-    known = set(phrases)
-    for phrase in phrases:
-        place = 0
-        for at, spelled in enumerate(phrase):
-            word = vocabulary.number(spelled)
-            if at == len(phrase) - 1:
-                edges[place, word, -1] = None
-                n_alike = n_with[spelled]
-                tells = any(n_with[other] < n_alike for other in phrase[:-1])
-                if tells and phrase[:-1] not in known:
-                    edges[place, vocabulary.dropped(spelled), -1] = None
-                break
-            step = below.get((place, word))
-            if step is None:
-                step = below[place, word] = len(levels)
-                levels.append(at + 1)
-                edges[place, word, step] = None
-            place = step
-    depth = max(map(len, phrases), default=0)
-    return _network(list(edges), levels, depth)
+    phrases: tuple[tuple[str, ...], ...]
+    """In normalised words."""
+    words: Indices
+    """(n, most words) their numbers; that of no word after the end."""
+    sounds: npt.NDArray[np.int16]
+    """(n, longest), -1 after the end."""
+    lengths: Indices
+    """(n,) in sounds."""
+    is_short: npt.NDArray[np.bool_]
+    """(n,) whether the last word is not said."""
+
+    @classmethod
+    def build(
+        cls, phrases: Sequence[tuple[str, ...]], vocabulary: Vocabulary
+    ) -> PhraseTable:
+        """Returns the table of some phrases.
+
+        Of a phrase whose other words say which it is, the last one may be left out: "a
+        bit of almond" is almond milk, where milk is all that almonds make.
+        """
+        n_with = Counter(word for phrase in set(phrases) for word in set(phrase))
+        known = set(phrases)
+        said = [(phrase, phrase) for phrase in phrases]
+        for phrase in phrases:
+            *others, last = phrase
+            tells = any(n_with[other] < n_with[last] for other in others)
+            if tells and tuple(others) not in known:
+                said.append((phrase, tuple(others)))
+        spoken = [vocabulary.spoken(words) for _, words in said]
+        n_words = max((len(words) for _, words in said), default=0)
+        numbers = np.full((len(said), n_words), NO_WORD, np.int32)
+        sounds = np.full((len(said), max(map(len, spoken), default=0)), -1, np.int16)
+        for row, (_, words) in enumerate(said):
+            numbers[row, : len(words)] = [vocabulary.number(word) for word in words]
+            sounds[row, : len(spoken[row])] = spoken[row]
+        return cls(
+            phrases=tuple(phrase for phrase, _ in said),
+            words=numbers,
+            sounds=sounds,
+            lengths=np.array([len(one) for one in spoken], np.int32),
+            is_short=np.array([phrase != words for phrase, words in said], np.bool_),
+        )
 
 
 def graph_network(graph: WordGraph, vocabulary: Vocabulary) -> Network:
@@ -212,6 +221,10 @@ def _levels(n: int, edges: Sequence[tuple[int, int, int]]) -> list[int]:
     return levels
 
 
+Words = PhraseTable | Network | None
+"""What a slot takes: one of some phrases, a way through a network, or any words."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SoundGraph:
     """What can be said now, as arrays; place 0 is where sentences begin."""
@@ -219,10 +232,14 @@ class SoundGraph:
     sources: Indices
     """(n,) of the edges."""
     words: Indices
-    """(n,); ``FREE`` for edges that take any words."""
+    """(n,); below 0 ``FREE`` for edges that take any words, or ``LISTED``."""
     targets: Indices
     levels: Indices
     """Of the places."""
+    lists: tuple[PhraseTable, ...]
+    """What edges of ``LISTED`` words take."""
+    is_loose: npt.NDArray[np.bool_]
+    """Of the places: whether an edge that takes any words leads there."""
     accepting: Indices
     """Places at which a sentence may end, once for each intent."""
     intents: Indices
@@ -237,7 +254,7 @@ class SoundGraphs:
 
     vocabulary: Vocabulary
     _merged: tuple[WordGraph, _Skeleton] | None = None
-    _networks: dict[str, tuple[SlotWords, Network | None]] = field(default_factory=dict)
+    _known: dict[str, tuple[SlotWords, Words]] = field(default_factory=dict)
 
     def build(
         self,
@@ -258,24 +275,21 @@ class SoundGraphs:
             skeleton = _skeleton(graph, intents, self.vocabulary)
             self._merged = (graph, _with_others(skeleton, never, self.vocabulary))
         skeleton = self._merged[1]
-        networks = {
-            name: self._network(name, lists[name])
-            for name in dict.fromkeys(edge.list_name for _, edge in skeleton.slots)
-        }
-        return _filled(skeleton, networks, self.vocabulary)
+        names = dict.fromkeys(edge.list_name for _, edge in skeleton.slots)
+        words = {name: self._of(name, lists[name]) for name in names}
+        return _filled(skeleton, words, self.vocabulary)
 
-    def _network(self, name: str, words: SlotWords) -> Network | None:
-        known = self._networks.get(name)
+    def _of(self, name: str, words: SlotWords) -> Words:
+        known = self._known.get(name)
         if known is None or known[0] is not words:
-            known = self._networks[name] = (words, _network_of(words, self.vocabulary))
+            known = self._known[name] = (words, _words_of(words, self.vocabulary))
         return known[1]
 
 
-def _network_of(words: SlotWords, vocabulary: Vocabulary) -> Network | None:
-    """Returns the phrases of a list as a network; None where any words do."""
+def _words_of(words: SlotWords, vocabulary: Vocabulary) -> Words:
     match words:
         case Phrases():
-            return phrase_network(words.phrases, vocabulary)
+            return PhraseTable.build(words.phrases, vocabulary)
         case Numbers():
             return graph_network(words.spoken, vocabulary)
     return None
@@ -369,11 +383,14 @@ def _topological(graph: WordGraph) -> list[int]:
 
 
 def _filled(
-    skeleton: _Skeleton, networks: Mapping[str, Network | None], vocabulary: Vocabulary
+    skeleton: _Skeleton, words: Mapping[str, Words], vocabulary: Vocabulary
 ) -> SoundGraph:
-    """Returns the graph with each slot's list put in."""
+    """Returns the graph with what its slots take."""
+    tables = {n: each for n, each in words.items() if isinstance(each, PhraseTable)}
+    numbers = {name: LISTED - n for n, name in enumerate(tables)}
     lengths = {
-        name: network.depth if network else 1 for name, network in networks.items()
+        name: each.depth if isinstance(each, Network) else 1
+        for name, each in words.items()
     }
     levels = _levels(
         skeleton.n_places,
@@ -385,13 +402,17 @@ def _filled(
             ),
         ],
     )
-    edges = [np.array(skeleton.words, np.int32).reshape(-1, 3)]
+    simple = [
+        (at, numbers.get(slot.list_name, FREE), slot.target)
+        for at, slot in skeleton.slots
+        if not isinstance(words[slot.list_name], Network)
+    ]
+    edges = [np.array([*skeleton.words, *simple], np.int32).reshape(-1, 3)]
     all_levels = [np.array(levels, np.int32)]
     n_places = skeleton.n_places
     for at, slot in skeleton.slots:
-        network = networks[slot.list_name]
-        if network is None:
-            edges.append(np.array([[at, FREE, slot.target]], np.int32))
+        network = words[slot.list_name]
+        if not isinstance(network, Network):
             continue
         # Place 0 of the list is the place before the slot; its exit the one after.
         offset = n_places - 1
@@ -410,8 +431,22 @@ def _filled(
         words=columns[:, 1],
         targets=columns[:, 2],
         levels=np.concatenate(all_levels),
+        lists=tuple(tables.values()),
+        is_loose=_is_loose(columns, n_places),
         accepting=accepts[:, 0],
         intents=accepts[:, 1],
         names=names,
         vocabulary=vocabulary,
     )
+
+
+def _is_loose(edges: Indices, n_places: int) -> npt.NDArray[np.bool_]:
+    """Returns the places that lie behind an edge that takes any words."""
+    is_loose = np.zeros(n_places, np.bool_)
+    reached = edges[edges[:, 1] == FREE, 2]
+    while len(reached):
+        is_loose[reached] = True
+        following = np.isin(edges[:, 0], reached)
+        reached = np.unique(edges[following, 2])
+        reached = reached[~is_loose[reached]]
+    return is_loose

@@ -7,7 +7,7 @@ sentence, its parts may be.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.asr import Transcript
 from edge.grammar import Completeness, sentences_of, tokens_of
@@ -16,7 +16,7 @@ from edge.intent import Intent
 from edge.lexicon import Lexicon
 from edge.nearest import Candidate, by_sound, candidates
 from edge.normalise import words_of
-from edge.parts import in_parts, swallows_parts
+from edge.parts import goes_on, in_parts, swallows_parts
 from edge.referents import Referents
 
 N_HYPOTHESES = 5
@@ -55,8 +55,8 @@ def understand(
         parts = in_parts(lexicon, transcript)
         cost = max((part.cost for part in parts), default=math.inf)
         if parts and (not sure or cost <= sure[0].cost):
-            return _meaning(lexicon, parts, referents, (*parts, *whole))
-    return _meaning(lexicon, tuple(sure[:1]), referents, tuple(whole))
+            return _meaning(lexicon, parts, referents, (*parts, *whole), texts[0])
+    return _meaning(lexicon, tuple(sure[:1]), referents, tuple(whole), texts[0])
 
 
 def settles(lexicon: Lexicon, transcript: Transcript, *, sure: float) -> bool:
@@ -85,6 +85,8 @@ def completeness(lexicon: Lexicon, heard: Transcript) -> Completeness:
     how = exact_completeness(lexicon, heard.text)
     if how is not Completeness.OPEN or heard.is_draft:
         return how
+    if goes_on(lexicon, heard.text):
+        return Completeness.OPEN
     found = by_sound(lexicon, _texts(heard), heard.confidence)
     is_sure = bool(found) and found[0].confidence >= lexicon.pack.confidence
     return Completeness.COMPLETE if is_sure else Completeness.OPEN
@@ -104,6 +106,7 @@ def _meaning(
     chosen: tuple[Candidate, ...],
     referents: Referents,
     looked_at: tuple[Candidate, ...],
+    text: str,
 ) -> Understanding:
     """Returns the intents of sentences, or the question which of several was meant."""
     intents: list[Intent] = []
@@ -114,5 +117,11 @@ def _meaning(
             return Understanding(options=meanings, candidates=looked_at)
         if not meanings:
             return Understanding(candidates=looked_at)
-        intents += meanings
+        # The words of another hypothesis are not those of the transcript.
+        is_own = candidate.said.text == text
+        intents += (
+            meanings
+            if is_own
+            else (replace(intent, span=(0, len(text))) for intent in meanings)
+        )
     return Understanding(intents=tuple(intents), candidates=looked_at)

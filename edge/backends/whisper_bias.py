@@ -21,7 +21,7 @@ from edge.backends.whisper_tokens import name_of, vocabulary
 MAX_TOKENS = 96
 """Each makes every step of the decoder a little slower."""
 _BEFORE = "<|startofprev|>"
-_PIECE = re.compile(r" ?\w+| ?[^\w\s]+")
+_PIECE = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?\w+| ?[^\w\s]+")
 _N_SPLIT = 50_000
 """Rarity of a word that takes two tokens; of one that takes one, its number."""
 
@@ -52,6 +52,8 @@ class BiasTokens:
             if n_tokens <= n_left:
                 told.add(n)
                 n_left -= n_tokens
+        if not told:
+            return ()
         tokens = [t for n in sorted(told) for piece in written[n] for t in piece]
         return (self._numbers[_BEFORE], *tokens[:-1], self._numbers["."])
 

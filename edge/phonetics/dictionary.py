@@ -41,8 +41,15 @@ class Dictionary:
             ) from cause
         read = np.frombuffer(self._text, np.uint8)
         ends = np.flatnonzero(read == ord("\n"))
+        if not len(ends) or b" " not in self._text[: ends[0]]:
+            raise ModelError(
+                "pronunciations",
+                f"{path} is no dictionary of pronunciations.",
+                "A line of it is a word, a space, and its sounds.",
+            )
         starts = np.concatenate(([0], ends + 1))
-        starts = starts[starts < len(read) - _PREFIX]
+        starts = starts[starts < len(read)]
+        read = np.append(read, np.zeros(_PREFIX, np.uint8))
         keys = _keys(read[starts[:, None] + np.arange(_PREFIX)])  # (n lines,)
         order = np.argsort(keys, kind="stable")
         self._keys, self._starts = keys[order], starts[order]

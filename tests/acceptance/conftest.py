@@ -30,7 +30,7 @@ Event = dict[str, Any]
 def default_models() -> tuple[str, ...]:
     """Returns the models that a pack uses where it says nothing."""
     models = PackModels()
-    return models.vad, models.asr, models.llm
+    return models.vad, models.asr, models.llm, models.pronunciations
 
 
 @dataclass(frozen=True, kw_only=True)

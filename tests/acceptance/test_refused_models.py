@@ -23,7 +23,8 @@ from tests.acceptance.conftest import (
 pytestmark = pytest.mark.models
 
 ECHO = {"--vad": "echo", "--asr": "echo", "--llm": "echo"}
-OPTIONS = dict(zip(ECHO, default_models(), strict=True))
+*CHOSEN, PRONUNCIATIONS = default_models()
+OPTIONS = dict(zip(ECHO, CHOSEN, strict=True))
 """The option that chooses each of the models."""
 
 
@@ -95,6 +96,16 @@ def test_a_spoilt_model_is_not_opened(
     done = run(headside, lent, {**ECHO, option: name})
 
     assert_refused(done, "model_altered", path.name, f"headside models fetch {name}")
+
+
+def test_spoilt_pronunciations_are_not_read(headside: Command, lent: Store) -> None:
+    path = largest_file(lent.folder(PRONUNCIATIONS))
+    spoil(path, flip_one_bit)
+
+    done = run(headside, lent, {"--vad": "echo", "--llm": "echo"})
+
+    fetch = f"headside models fetch {PRONUNCIATIONS}"
+    assert_refused(done, "model_altered", path.name, fetch)
 
 
 def test_a_spoilt_model_is_found_by_all_that_look(

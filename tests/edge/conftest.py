@@ -33,7 +33,8 @@ RECORDINGS = "speech-pocketsphinx"
 def store() -> Store:
     """The user's own, with the default models and the recordings in it."""
     store = Store.default()
-    names = (DEFAULT.vad, DEFAULT.asr, DEFAULT.llm, RECORDINGS)
+    chosen = (DEFAULT.vad, DEFAULT.asr, DEFAULT.llm, DEFAULT.pronunciations)
+    names = (*chosen, RECORDINGS)
     missing = [name for name in names if store.state(name) is not State.READY]
     if missing:
         from models.fetch import fetch

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.asr import (
+    Bias,
     Recogniser,
     Transcript,
     Word,
@@ -133,12 +134,16 @@ class TwoLooks:
     first: Transcript
     second: Transcript
     asked: list[str] = field(default_factory=list)
+    told: list[Bias] = field(default_factory=list)
+    """What was likely to be said."""
 
-    def draft(self, utterance: Utterance) -> Transcript:
+    def draft(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
+        self.told += [bias]
         self.asked.append("draft")
         return self.first
 
-    def transcribe(self, utterance: Utterance) -> Transcript:
+    def transcribe(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
+        self.told += [bias]
         self.asked.append("transcribe")
         return self.second
 
@@ -170,8 +175,8 @@ def test_a_better_look_is_for_what_is_unsure_and_settles_nothing(
     recogniser: Recogniser = looks(text="go lift", is_draft=is_draft)
     seen: list[str] = []
 
-    def told(text: str) -> bool:
-        seen.append(text)
+    def told(draft: Transcript) -> bool:
+        seen.append(draft.text)
         return settles
 
     transcript = recognise(recogniser, UTTERANCE, settles=told)
@@ -187,6 +192,15 @@ def test_a_sure_draft_costs_one_look() -> None:
     recognise(recogniser, UTTERANCE, settles=lambda _: False)
 
     assert recogniser.asked == ["draft"]
+
+
+def test_both_looks_are_told_what_is_likely_to_be_said() -> None:
+    recogniser = looks(text="go lift", is_draft=True)
+
+    recognise(recogniser, UTTERANCE, ("the lift",), settles=lambda _: False)
+
+    assert recogniser.asked == ["draft", "transcribe"]
+    assert recogniser.told == [("the lift",), ("the lift",)]
 
 
 def test_no_words_have_no_times() -> None:

@@ -25,7 +25,7 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
     assert subjects == [
         *("headside", "processor", "memory"),
         *("speech engine", "voice activity engine", "language model engine"),
-        *("model", "model", "model"),
+        *("model", "model", "model", "model"),
         *("store", "microphone"),
     ]
     assert not (tmp_path / "cache").exists()

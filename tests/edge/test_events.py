@@ -29,6 +29,7 @@ from edge.dialogue import Reply
 from edge.engines import ECHO
 from edge.intent import Intent, Slot, Tier
 from edge.pipeline import Stage, StageTiming, Turn, TurnEvent
+from edge.tiers import Clarify
 from models.errors import ModelError
 from models.pack_file import load_pack
 from models.store import Store
@@ -108,6 +109,28 @@ def test_what_is_to_be_done(intent: Intent) -> None:
     assert tuple(found["span"]) == intent.span
 
 
+@given(
+    st.builds(
+        Clarify,
+        options=st.lists(intents, min_size=2, max_size=3).map(tuple),
+        question=texts,
+    )
+)
+def test_what_is_asked_back(clarify: Clarify) -> None:
+    found = parsed(event_line(clarify))
+
+    assert found["type"] == "clarify"
+    assert found["question"] == clarify.question
+    assert found["options"] == [
+        {
+            key: value
+            for key, value in parsed(event_line(option)).items()
+            if key != "type"
+        }
+        for option in clarify.options
+    ]
+
+
 @given(texts)
 def test_what_is_answered(text: str) -> None:
     assert parsed(event_line(Reply(text=text))) == {"type": "reply", "text": text}
@@ -153,6 +176,7 @@ INTENT = Intent(name="move", tier=Tier.GRAMMAR)
 EVENTS: list[TurnEvent] = [
     Transcript(text="go up"),
     INTENT,
+    Clarify(options=(INTENT, INTENT), question="Which?"),
     Reply(text="Up."),
     Turn(
         start_s=0,
@@ -170,6 +194,13 @@ LINES = [
     result_line(name="x", word_error=0, intents=[INTENT], reply="Up.", ok=True),
     error_line(ModelError("code", "It failed.")),
 ]
+
+
+def test_a_question_back_has_options() -> None:
+    found = parsed(event_line(Clarify(options=(INTENT, INTENT), question="Which?")))
+
+    assert not VALIDATOR.is_valid({**found, "options": found["options"][:1]})
+    assert not VALIDATOR.is_valid({**found, "options": [{"name": "move"}] * 2})
 
 
 @pytest.mark.parametrize("line", LINES)

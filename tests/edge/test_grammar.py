@@ -8,9 +8,10 @@ from types import MappingProxyType
 
 import pytest
 
-from edge.grammar import candidates, claimed, match
+from edge.grammar import Said, claimed, match, sentences_of, tokens_of
 from edge.intent import Intent, Tier
 from edge.lexicon import Lexicon, build_lexicon, default_scene
+from edge.referents import Referents
 from edge.scene import Fact
 from models.pack import PackError
 from models.pack_file import load_pack
@@ -53,6 +54,10 @@ def built(folder: Path, text: str) -> Lexicon:
 def saying(folder: Path, *templates: str, more: str = "") -> Lexicon:
     said = ", ".join(f"'{template}'" for template in templates)
     return built(folder, f"[intents.it]\nsay = [{said}]\n{more}\n")
+
+
+def said_by(lexicon: Lexicon, sentence: str) -> list[Said]:
+    return sentences_of(lexicon, sentence, tokens_of(lexicon, sentence))
 
 
 def values_of(intent: Intent | None) -> object:
@@ -245,10 +250,8 @@ def test_the_template_with_more_words_of_its_own_wins(tmp_path: Path) -> None:
         intent = match(lexicon, sentence)
         assert intent is not None
         assert intent.name == name
-    assert [intent.name for _, intent in candidates(lexicon, "play bright music")] == [
-        "literal",
-        "say",
-    ]
+    found = said_by(lexicon, "play bright music")
+    assert [said.declared.name for said in found] == ["literal", "say"]
 
 
 def test_within_a_template_the_way_with_more_words_of_its_own_wins(
@@ -278,10 +281,25 @@ def test_of_equals_the_intent_declared_first_wins(tmp_path: Path) -> None:
     assert intent.name == "b"
 
 
-def test_a_name_that_two_objects_share_means_the_first(tmp_path: Path) -> None:
-    intent = match(saying(tmp_path, "sink the {boat}"), "sink the boat")
-    assert intent is not None
-    assert intent.values == {"boat": "boat_1"}
+def test_a_name_that_two_objects_share_means_either(tmp_path: Path) -> None:
+    lexicon = saying(tmp_path, "sink the {boat}")
+
+    assert match(lexicon, "sink the boat") is None
+    (said,) = said_by(lexicon, "sink the boat")
+    meanings = said.meanings(lexicon, Referents())
+    assert [intent.values for intent in meanings] == [
+        {"boat": "boat_1"},
+        {"boat": "boat_2"},
+    ]
+    assert {slot.text for intent in meanings for slot in intent.slots} == {"boat"}
+
+
+def test_of_two_that_share_a_name_the_one_spoken_of_is_meant(tmp_path: Path) -> None:
+    lexicon = saying(tmp_path, "sink the {boat}")
+
+    intent = match(lexicon, "sink the boat", Referents(focus=("rock", "boat_2")))
+
+    assert values_of(intent) == {"boat": "boat_2"}
 
 
 def test_a_risky_intent_asks_by_the_name_of_the_thing(tmp_path: Path) -> None:

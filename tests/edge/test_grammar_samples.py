@@ -8,7 +8,7 @@ import itertools
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,9 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.grammar import candidates, claimed, match
+from edge.deixis import deictic_spots, deictic_things
+from edge.grammar import claimed, match, sentences_of, tokens_of
 from edge.lexicon import Lexicon, build_lexicon, default_scene
-from models.pack import Pack, RangeList, SceneList, TextList, Value, ValuesList
+from models.pack import (
+    Pack,
+    RangeList,
+    SceneList,
+    SpotList,
+    TextList,
+    Value,
+    ValuesList,
+)
 from models.pack_file import load_pack, pack_names
 from models.template import AnyOrder, Choice, Node, RuleRef, Series, SlotRef, Words
 from models.units import UNITS
@@ -77,10 +86,18 @@ class Sampler:
                 self.slots[node.slot] = item.value
                 return self.choose.choice(item.phrases)
             case SceneList():
-                things = [t for t in self.pack.objects if declared.tag in t.tags]
-                thing = self.choose.choice(things)
-                self.slots[node.slot] = thing.id
-                return self.choose.choice((thing.name, *thing.aliases))
+                named = [
+                    (name, thing.id)
+                    for thing in self.pack.objects
+                    if declared.tag in thing.tags
+                    for name in (thing.name, *thing.aliases)
+                ]
+                pointed = deictic_things(self.pack.language)
+                return self._said(
+                    node, [*named, *(pointed if declared.pointing else ())]
+                )
+            case SpotList():
+                return self._said(node, [*deictic_spots(self.pack.language)])
             case RangeList():
                 number = self.choose.randint(int(declared.low) + 1, int(declared.high))
                 self.slots[node.slot] = number
@@ -89,6 +106,11 @@ class Sampler:
             case TextList():
                 self.slots[node.slot] = None
                 return "zig zag"
+
+    def _said(self, node: SlotRef, phrases: Sequence[tuple[str, str]]) -> str:
+        """Returns one of (phrase, value) pairs."""
+        phrase, self.slots[node.slot] = self.choose.choice(phrases)
+        return phrase
 
 
 @pytest.mark.parametrize("name", pack_names())
@@ -102,11 +124,12 @@ def test_every_sentence_of_a_template_is_understood(
     intent = sampler.choose.choice(lexicon.intents)
     template = sampler.choose.choice(intent.say)
     sentence = sampler.say(template.tree)
-    found = {other.name: other for _, other in candidates(lexicon, sentence)}
-    assert intent.name in found, (template.text, sentence)
+    found = sentences_of(lexicon, sentence, tokens_of(lexicon, sentence))
+    names = [said.declared.name for said in found]
+    assert intent.name in names, (template.text, sentence)
     # Another intent, or another reading, may have more words of its own.
-    best = next(iter(found.values()))
-    if best.name == intent.name and set(best.values) == {
+    best = found[0]
+    if names[0] == intent.name and set(best.values) == {
         *sampler.slots,
         *intent.default,
     }:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.asr import Transcript, Word
+from edge.asr import Bias, Transcript, Word
 from edge.audio import Samples
-from edge.grammar import Completeness, completeness
+from edge.grammar import Completeness
 from edge.hearing import (
     Accepted,
     Ear,
@@ -25,6 +25,8 @@ from edge.hearing import (
     Why,
 )
 from edge.lexicon import Lexicon, build_lexicon, default_scene
+from edge.pipeline import SURE
+from edge.understanding import completeness, settles
 from edge.vad import (
     FRAME_S,
     FRAME_SAMPLES,
@@ -93,14 +95,23 @@ class Reader:
     """What a draft takes words for."""
     drafts: list[str] = field(default_factory=list)
     transcripts: list[str] = field(default_factory=list)
+    told: set[Bias] = field(default_factory=set)
+    """What was likely to be said."""
     n_timed: int = 0
 
-    def draft(self, utterance: Utterance) -> Transcript:
+    def draft(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
+        self.told.add(bias)
         text = self.written.heard(utterance)
         self.drafts.append(self.unsure.get(text, text))
-        return Transcript(text=self.drafts[-1], is_draft=text in self.unsure)
+        is_unsure = text in self.unsure
+        return Transcript(
+            text=self.drafts[-1],
+            confidence=SURE - 0.1 if is_unsure else 1,
+            is_draft=is_unsure,
+        )
 
-    def transcribe(self, utterance: Utterance) -> Transcript:
+    def transcribe(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
+        self.told.add(bias)
         self.transcripts.append(self.written.heard(utterance))
         return Transcript(text=self.transcripts[-1])
 
@@ -125,7 +136,9 @@ class Listener:
         self.reader = Reader(self.written)
         self.ear = Ear(
             recogniser=self.reader,
-            completeness=lambda text: completeness(lexicon, text),
+            completeness=lambda heard: completeness(lexicon, heard),
+            settles=lambda draft: settles(lexicon, draft, sure=SURE),
+            bias=lambda: ("the mole",),
             endpointing=endpointing or Endpointing(),
         )
         self.segmenter = Segmenter(self.ear.endpointing.segmenter())
@@ -304,6 +317,7 @@ def test_an_unsure_draft_of_something_else_gets_one_better_look(
 
     assert listener.texts == ["tell me"]
     assert listener.reader.transcripts == ["tell me"]
+    assert listener.reader.told == {("the mole",)}
 
 
 def test_a_button_that_is_let_go_ends_it_at_once(listener: Listener) -> None:
@@ -398,10 +412,14 @@ def partials_of(texts: Sequence[str]) -> list[Partial]:
     heard = iter(texts)
 
     class Scripted(Reader):
-        def draft(self, utterance: Utterance) -> Transcript:
+        def draft(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
             return Transcript(text=next(heard))
 
-    ear = Ear(Scripted(Written()), completeness=lambda _: Completeness.OPEN)
+    ear = Ear(
+        Scripted(Written()),
+        completeness=lambda _: Completeness.OPEN,
+        settles=lambda _: True,
+    )
     return [each for each in _speaking(ear, len(texts)) if isinstance(each, Partial)]
 
 

@@ -41,6 +41,8 @@ def test_the_scene_of_a_pack_is_a_scene(pack: Pack) -> None:
     boat = next(thing for thing in scene.objects if thing.id == "boat")
     assert (boat.name, boat.position) == ("boat", (-22.0, 0.3, -33.0))
     assert "thing" in boat.tags
+    sized = (replace(pack.objects[0], size=(8.0, 24.0, 8.0)), *pack.objects[1:])
+    assert default_scene(replace(pack, objects=sized)).objects[0].size == (8, 24, 8)
     assert scene.facts["tide.low"] is False
 
 

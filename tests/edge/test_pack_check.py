@@ -181,7 +181,7 @@ def test_the_command_writes_json_for_machines(tmp_path: Path) -> None:
         "file": str(tmp_path / "pack.toml"),
         "line": 21,
         "message": '[scene.object.0]: unknown key "like".',
-        "hint": "Known keys: id, name, aliases, tags, position.",
+        "hint": "Known keys: id, name, aliases, tags, position, size.",
         "is_warning": False,
     }
 

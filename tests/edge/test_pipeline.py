@@ -12,7 +12,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from edge.asr import Transcript
+from edge.asr import Bias, Transcript
 from edge.audio import AudioChunk
 from edge.build import RuntimeOptions, build_runtime
 from edge.dialogue import Reply
@@ -324,8 +324,8 @@ def test_speech_is_heard_and_timed(runtime: Runtime, model: ScriptedModel) -> No
 
 def test_words_that_were_not_recognised_are_no_turn(runtime: Runtime) -> None:
     class Deaf:
-        def draft(self, utterance: Utterance) -> Transcript:
-            del utterance
+        def draft(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
+            del utterance, bias
             return Transcript(text="")
 
         transcribe = draft

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edge import template_graph
-from edge.asr import Transcript
+from edge.asr import Bias, Transcript
 from edge.backends.echo import EchoRecogniser
 from edge.build import RuntimeOptions, build_runtime
 from edge.dialogue import CUT, Outcome
@@ -21,7 +21,7 @@ from edge.grammar import Completeness
 from edge.intent import Intent, Tier
 from edge.llm.model import Role
 from edge.llm.output import reply_prefix
-from edge.pipeline import Runtime, Turn
+from edge.pipeline import SURE, Runtime, Turn
 from edge.scene import Scene, SceneObject
 from edge.vad import Utterance
 from models.pack import PackError
@@ -305,15 +305,17 @@ def test_a_turn_that_was_cut_says_so_and_is_remembered_so(
 class Unsure(EchoRecogniser):
     """Mishears at first."""
 
-    def __init__(self, first: str, then: str) -> None:
+    def __init__(self, first: str, then: str, *, confidence: float = 0.5) -> None:
         super().__init__(first)
         self.then = then
+        self.confidence = confidence
         self.n_looks = 0
 
-    def draft(self, utterance: Utterance) -> Transcript:
-        return dataclasses.replace(super().draft(utterance), is_draft=True)
+    def draft(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
+        draft = super().draft(utterance, bias)
+        return dataclasses.replace(draft, confidence=self.confidence, is_draft=True)
 
-    def transcribe(self, utterance: Utterance) -> Transcript:
+    def transcribe(self, utterance: Utterance, bias: Bias = ()) -> Transcript:
         self.n_looks += 1
         return Transcript(text=self.then)
 
@@ -331,8 +333,11 @@ def test_a_draft_will_do_where_it_is_a_command(runtime: Runtime) -> None:
     assert turn.start_s == 3
 
 
-def test_a_draft_that_is_no_command_gets_a_better_look(runtime: Runtime) -> None:
-    runtime.recogniser = unsure = Unsure("wafe", "wave")
+@pytest.mark.parametrize("confidence", [0.5, 1.0])
+def test_a_draft_that_may_be_a_command_gets_a_better_look(
+    runtime: Runtime, confidence: float
+) -> None:
+    runtime.recogniser = unsure = Unsure("wafe", "wave", confidence=confidence)
 
     turn = turn_of(list(runtime.hear(UTTERANCE, Event())))
 
@@ -340,14 +345,29 @@ def test_a_draft_that_is_no_command_gets_a_better_look(runtime: Runtime) -> None
     assert unsure.n_looks == 1
 
 
-def test_without_the_grammar_no_draft_will_do(runtime: Runtime) -> None:
-    runtime.tiers = frozenset({Tier.LLM})
-    runtime.recogniser = unsure = Unsure("wave", "wave")
+@pytest.mark.parametrize(("confidence", "n_looks"), [(0.5, 1), (SURE, 0), (1.0, 0)])
+def test_of_talk_a_draft_will_do_where_it_is_sure(
+    runtime: Runtime, confidence: float, n_looks: int
+) -> None:
+    said = "my uncle is a plumber"
+    runtime.recogniser = unsure = Unsure(said, said, confidence=confidence)
 
     list(runtime.hear(UTTERANCE, Event()))
 
-    assert unsure.n_looks == 1
-    assert runtime.completeness("wave") is Completeness.OPEN
+    assert unsure.n_looks == n_looks
+
+
+@pytest.mark.parametrize(("confidence", "n_looks"), [(0.5, 1), (SURE, 0)])
+def test_without_the_grammar_a_draft_will_do_only_where_it_is_sure(
+    runtime: Runtime, confidence: float, n_looks: int
+) -> None:
+    runtime.tiers = frozenset({Tier.LLM})
+    runtime.recogniser = unsure = Unsure("wave", "wave", confidence=confidence)
+
+    list(runtime.hear(UTTERANCE, Event()))
+
+    assert unsure.n_looks == n_looks
+    assert runtime.completeness(Transcript(text="wave")) is Completeness.OPEN
 
 
 def test_what_was_heard_before_is_answered(runtime: Runtime) -> None:
@@ -359,12 +379,16 @@ def test_what_was_heard_before_is_answered(runtime: Runtime) -> None:
     assert [intent.name for intent in turn.intents] == ["wave"]
 
 
+def heard(text: str) -> Transcript:
+    return Transcript(text=text, is_draft=True)
+
+
 def test_an_ear_has_the_words_of_the_moment(runtime: Runtime) -> None:
     ear = runtime.ear()
-    assert ear.completeness("hold on") is Completeness.COMPLETE
-    assert ear.completeness("take the anchor") is Completeness.OPEN
+    assert ear.completeness(heard("hold on")) is Completeness.COMPLETE
+    assert ear.completeness(heard("take the anchor")) is Completeness.OPEN
 
     runtime.set_scene(scene("anchor", "anchor chain"))
 
-    assert ear.completeness("take the anchor") is Completeness.COMPLETE
-    assert ear.completeness("take the anchor chain") is Completeness.CLOSED
+    assert ear.completeness(heard("take the anchor")) is Completeness.COMPLETE
+    assert ear.completeness(heard("take the anchor chain")) is Completeness.CLOSED

@@ -16,6 +16,7 @@ from edge.backends.silero import Silero
 from edge.backends.whisper import Whisper
 from edge.build import open_sound
 from edge.evaluate import word_errors
+from edge.pipeline import SURE
 from edge.vad import Utterance, utterances
 
 pytestmark = pytest.mark.models
@@ -98,7 +99,7 @@ def moved(utterance: Utterance, by_s: float) -> Utterance:
     )
 
 
-def test_a_clear_command_needs_no_second_look(
+def test_a_draft_of_a_clear_command_is_right_and_sure(
     whisper: Whisper, silero: Silero, recordings: Path
 ) -> None:
     utterance = heard(silero, recordings / "something.raw")
@@ -106,7 +107,8 @@ def test_a_clear_command_needs_no_second_look(
     draft = whisper.draft(utterance)
 
     assert word_errors("go somewhere and do something", draft.text).n_errors == 0
-    assert not draft.is_draft
+    assert draft.is_draft
+    assert draft.confidence > SURE
     assert draft.words == ()
 
 
@@ -114,7 +116,8 @@ def test_a_draft_that_may_be_wrong_says_so(whisper: Whisper) -> None:
     noise = np.random.default_rng(3).normal(0, 0.1, SAMPLE_RATE_HZ)
     for samples in (noise.astype(np.float32), np.zeros(8_000, np.float32)):
         draft = whisper.draft(whole(samples))
-        assert draft.is_draft or not draft.text
+        assert draft.is_draft
+        assert draft.confidence < SURE or not draft.text
         assert not is_loop(draft.text)
 
 

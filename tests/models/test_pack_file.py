@@ -135,13 +135,19 @@ def test_the_default_scene_is_read(folder: Path) -> None:
         aliases = ["old boat"]
         tags = ["boat"]
         position = [1, 0.5, -2]
+        size = [2, 0.8, 4.5]
+        [[scene.object]]
+        id = "buoy"
+        name = "buoy"
         """,
     )
     assert pack.facts == {"harbour.open": True}
-    (boat,) = pack.objects
+    boat, buoy = pack.objects
     assert (boat.id, boat.name, boat.aliases) == ("boat_1", "Kraken", ("old boat",))
     assert boat.tags == frozenset({"boat"})
     assert boat.position == (1, 0.5, -2)
+    assert boat.size == (2, 0.8, 4.5)
+    assert (buoy.position, buoy.size) == (None, None)
 
 
 def test_what_a_character_knows_is_read_and_changes_the_version(folder: Path) -> None:

@@ -62,7 +62,10 @@ def only(folder: Path, text: str) -> Problem:
         ('[intents.a]\nsay = "go"', 2, "must be a list of texts", '["..."]'),
         ('[intents."a b"]\nsay = ["x"]', 1, "cannot be the name of an intent", ""),
         ('[intents.a]\nsya = ["x"]\nsay = ["x"]', 2, 'key "sya"', '"say"'),
-        ('[intents.a]\nlike = ["x"]\nsay = ["x"]', 2, 'key "like"', "Known keys"),
+        ('[intents.a]\nliek = ["x"]\nsay = ["x"]', 2, 'key "liek"', '"like"'),
+        ('[intents.a]\nsay = ["x"]\nlike = ["a", "b {y}"]', 3, 'slot "y"', "no slots"),
+        ('[intents.a]\nsay = ["x"]\nlike = ["(a|b) c"]', 3, "plain sentence", "{slot}"),
+        ('[intents.a]\nsay = ["x"]\nlike = ["a {light"]', 3, "plain sentence", ""),
         ('[intents.a]\npointing = "x"\nsay = ["x"]', 2, 'key "pointing"', "Known"),
         ('[intents.a]\nsay = ["x"]\nrisk = "hgih"', 3, "hgih", '"high"'),
         ('[intents.a]\nsay = ["x"]\nrisk = "high"', 3, "needs a question", "confirm"),
@@ -105,6 +108,7 @@ def only(folder: Path, text: str) -> Problem:
         ("[lists.a]\nfrom_scene = {}", 2, "needs a tag", ""),
         # The rest.
         ('[models]\nasr = "Whisper Base"', 2, "not the name of a model", ""),
+        ('[models]\nencoder = "../x"', 2, "not the name of a model", ""),
         ('[listen]\nmode = "open_mike"', 2, 'mode "open_mike"', "open_mic"),
         ('[listen]\nmode = "wake_phrase"', 2, "go together", "wake = "),
         ('[listen]\nwake = ["hey Wren"]', 2, "go together", "wake_phrase"),
@@ -119,7 +123,7 @@ def only(folder: Path, text: str) -> Problem:
         ("[listen]\nbarge_in = 1", 2, "must be true or false", ""),
         ("[listen]\nbargein = true", 2, 'key "bargein"', '"barge_in"'),
         ("[listen]\nendpoint_ms = [700, 250]", 2, "shorter first", "[250, 700]"),
-        ('[understand]\ntiers = ["grammar", "semantic"]', 2, "not there yet", "llm"),
+        ('[understand]\ntiers = ["grammar", "sematic"]', 2, '"sematic"', "semantic"),
         ('[understand]\ntiers = ["grammer"]', 2, 'unknown tier "grammer"', "grammar"),
         ('[character.Tom]\nfallback = ["Hm."]', 1, "has no persona", ""),
         ('[character.Tom]\npersona = "x"\nexamples = [["a"]]', 3, "pair of texts", ""),
@@ -136,6 +140,21 @@ def only(folder: Path, text: str) -> Problem:
             4,
             "must be 3 numbers",
             "",
+        ),
+        *(
+            (
+                f'[[scene.object]]\nid = "x"\nname = "x"\nsize = {size}',
+                4,
+                message,
+                hint,
+            )
+            for size, message, hint in (
+                ("2", "must be 3 numbers", ""),
+                ("[1, 2, nan]", "must be 3 numbers", ""),
+                ("[1, 0, 1]", "from 0.001 to 1000 metres", "[width, height, depth]"),
+                ("[1, -2, 1]", "from 0.001 to 1000 metres", ""),
+                ("[1, 2, 1001]", "from 0.001 to 1000 metres", ""),
+            )
         ),
         ("[scene.facts]\nharbour.open = true", 2, "a fact is", '"gate.open"'),
         # TOML itself.

@@ -208,6 +208,32 @@ def test_a_change_of_another_scene_is_followed_by_the_whole(
     assert intents(ask(player, "take me to the lighthouse")) == []
 
 
+def test_a_player_chooses_between_two_things(player: Player, server: Server) -> None:
+    player.connect(server)
+    player.do("setScene", [{**LIGHTHOUSE, "size": [4, 20, 4]}, TEMPLE])
+    player.do("patchScene", {"set": [{**LIGHTHOUSE, "id": "l-2"}]})
+    events = ask(player, "take me to the lighthouse")
+    [asked] = [event for event in events if event["type"] == "clarify"]
+    [other] = [o for o in asked["options"] if o["slots"] == {"place": "l-2"}]
+
+    wrong = player.do("choose", asked["utterance"], 9)
+    assert player.wait("error", of=wrong)["code"] == "option_unknown"
+    player.do("choose", asked["utterance"], other["n"])
+    assert player.wait("intent")["slots"] == {"place": "l-2"}
+    late = player.do("choose", asked["utterance"], other["n"])
+    assert player.wait("error", of=late)["code"] == "nothing_to_choose"
+
+
+def test_a_game_goes_on_in_another_language(player: Player, server: Server) -> None:
+    assert "zh" in player.connect(server)["languages"]
+    player.do("language", "zh")
+    player.wait("scene.ack")
+    events = ask(player, "你好")
+
+    [transcript] = [event for event in events if event["type"] == "transcript"]
+    assert transcript["language"] == "zh"
+
+
 def test_a_game_ends_its_session(player: Player, server: Server) -> None:
     player.connect(server)
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from edge.asr import Transcript
+from edge.asr import Bias, Transcript
 from edge.build import RuntimeOptions, build_runtime
 from edge.clients.client import Client
 from edge.engines import ECHO
@@ -126,14 +127,17 @@ class Hears:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def draft(self, utterance: object) -> Transcript:
+    def draft(self, utterance: object, bias: Bias = ()) -> Transcript:
         return Transcript(text=self.text)
 
-    def transcribe(self, utterance: object) -> Transcript:
+    def transcribe(self, utterance: object, bias: Bias = ()) -> Transcript:
         return Transcript(text=self.text)
 
     def words(self, utterance: object, transcript: Transcript) -> tuple[()]:
         return ()
+
+    def speaking(self, language: str) -> Hears:
+        return self
 
     def close(self) -> None: ...
 
@@ -176,6 +180,7 @@ class Rig:
                 trace=Trace(),
                 wake=lambda: None,
                 reload=lambda: None,
+                load=partial(load_pack, runtime.pack.file),
                 observed=self._observe,
             ),
             wants_results=wants_results,

@@ -81,7 +81,7 @@ def test_a_malformed_frame_is_an_error_and_no_more(
 
 def test_an_error_names_its_message(serve: Serve) -> None:
     stranger = game(serve())
-    stranger.send("choose", id=5, utterance=1, option=0)
+    stranger.send("result", id=5, intent=1, ok=True)
     stranger.send("text", id=6, text="")
     stranger.send("text", id=-1, text="")
 
@@ -328,8 +328,8 @@ def test_a_service_that_ends_says_goodbye_last(serve: Serve, model: Model) -> No
     serving = serve(language_model=model)
     player = game(serving)
     player.send("text", id=1, text="hello")
-    player.send("text", id=2, text="wave")
     assert model.waiting.wait(PATIENCE_S)
+    player.send("text", id=2, text="wave")
     serving.service.close()
 
     kinds = ends_with(player)

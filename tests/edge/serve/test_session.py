@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.asr import Transcript
+from edge.asr import Bias, Transcript
 from edge.backends.echo import EchoRecogniser
 from edge.llm.model import Generation
 from edge.pipeline import Runtime
@@ -149,7 +149,7 @@ def test_a_failing_model_ends_the_utterance_and_nothing_else(pack_file: Path) ->
 
 def test_a_failing_recogniser_ends_the_utterance(rig: Rig) -> None:
     class Deaf(Hears):
-        def draft(self, utterance: object) -> Transcript:
+        def draft(self, utterance: object, bias: Bias = ()) -> Transcript:
             raise RuntimeError("deaf")
 
     runtime_of(rig).recogniser = Deaf("")
@@ -321,12 +321,12 @@ def test_words_that_are_looked_for_are_cancelled_too(
     rig = rig_with(pack_file, 'mode = "open_mic"', model, "wave")
 
     class Interrupted(Hears):
-        def transcribe(self, utterance: object) -> Transcript:
+        def transcribe(self, utterance: object, bias: Bias = ()) -> Transcript:
             rig.send("cancel")
-            return super().transcribe(utterance)
+            return super().transcribe(utterance, bias)
 
-        def draft(self, utterance: object) -> Transcript:
-            return self.transcribe(utterance)
+        def draft(self, utterance: object, bias: Bias = ()) -> Transcript:
+            return self.transcribe(utterance, bias)
 
     rig.session._ear.recogniser = Interrupted("wave")
     rig.say()
@@ -508,25 +508,6 @@ def test_a_line_of_nobodys_is_no_utterance(rig: Rig) -> None:
 
     assert rig.ends() == []
     assert rig.of("error")[0]["code"] == "character_unknown"
-
-
-@pytest.mark.parametrize(("language", "is_known"), [("en", True), ("fr", False)])
-def test_a_language_has_to_be_the_packs(
-    rig: Rig, language: str, is_known: bool
-) -> None:
-    if is_known:
-        rig.send("language", language=language)
-        return
-    with pytest.raises(WireError) as refused:
-        rig.send("language", language=language)
-    assert refused.value.code == "language_unknown"
-
-
-def test_nothing_can_be_chosen_where_nothing_was_asked(rig: Rig) -> None:
-    with pytest.raises(WireError) as refused:
-        rig.send("choose", utterance=1, option=0)
-
-    assert refused.value.code == "nothing_to_choose"
 
 
 # Listening ------------------------------------------------------------------------

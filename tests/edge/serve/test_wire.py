@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.serve.wire import SCHEMA_FILE, Side, WireError, client_side, server_side
+from edge.serve.actions import MAX_OPTIONS
+from edge.serve.wire import (
+    MAX_RAYS_AT_ONCE,
+    SCHEMA_FILE,
+    Side,
+    WireError,
+    client_side,
+    server_side,
+)
 
 SCHEMA: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 MESSAGES = [
@@ -130,6 +138,15 @@ def test_every_text_list_and_number_has_a_bound(side: str, kind: str) -> None:
             check(each, f"{where}.{name}")
 
     check(SCHEMA[side][kind], kind)
+
+
+def test_the_code_and_the_schema_have_the_same_bounds() -> None:
+    rays = SCHEMA["client"]["rays"]["properties"]["rays"]
+    options = SCHEMA["server"]["clarify"]["properties"]["options"]
+    chosen = SCHEMA["client"]["choose"]["properties"]["n"]
+
+    assert rays["maxItems"] == MAX_RAYS_AT_ONCE
+    assert options["maxItems"] == chosen["maximum"] + 1 == MAX_OPTIONS
 
 
 def test_unknown_fields_are_ignored() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from edge.scene import RaySource, Scene
+from edge.scene import RaySource, Scene, SceneObject
 from edge.serve.wire import WireError
-from edge.serve.world import MAX_FACTS, MAX_OBJECTS, MAX_RAYS, World
+from edge.serve.world import MAX_FACTS, MAX_OBJECTS, MAX_RAYS, RAYS_S, World
 
 LAMP = {"id": "l1", "name": "lamp", "aliases": ["light"], "tags": ["thing"]}
 CHAIR = {"id": "c1", "name": "chair", "position": [1, 2.5, -3], "size": [0.5, 1, 0.6]}
@@ -96,13 +97,66 @@ def test_patches_do_not_grow_a_scene_beyond_its_limit(world: World) -> None:
     assert world.scene.facts["f0"] == "changed"
 
 
-def test_the_latest_rays_are_kept(world: World) -> None:
-    for n in range(MAX_RAYS + 10):
-        world.add_rays({"rays": [ray(n)]})
+def times_s(world: World) -> list[float]:
+    return [ray.time_s for ray in world.scene.rays]
+
+
+def test_rays_are_kept_for_a_while(world: World) -> None:
+    for n in range(72 * 20):
+        world.add_rays({"rays": [ray(n / 72)] * 3})
+
+    last_s = (72 * 20 - 1) / 72
+    assert times_s(world)[-1] == last_s
+    assert times_s(world)[0] == pytest.approx(last_s - RAYS_S, abs=1 / 72)
+    assert len(world.scene.rays) == pytest.approx(3 * 72 * RAYS_S, abs=3)
+    assert world.scene.rays[0].source is RaySource.GAZE
+
+
+def test_rays_have_a_bound_however_many_come(world: World) -> None:
+    for n in range(MAX_RAYS // 256 + 2):
+        world.add_rays({"rays": [ray(n + m / 1e6) for m in range(256)]})
+        world.add_rays({"rays": [ray(n + m / 1e6) for m in range(256, 512)]})
 
     assert len(world.scene.rays) == MAX_RAYS
-    assert world.scene.rays[-1].time_s == MAX_RAYS + 9
-    assert world.scene.rays[0].source is RaySource.GAZE
+    assert times_s(world) == sorted(times_s(world))
+
+
+def test_rays_are_in_order_of_time(world: World) -> None:
+    world.add_rays({"rays": [ray(2), ray(1)]})
+    world.add_rays({"rays": [ray(1.5), ray(4)]})
+    world.add_rays({"rays": [ray(3)]})
+    world.add_rays({"rays": []})
+
+    assert times_s(world) == [1, 1.5, 2, 3, 4]
+
+
+def test_a_wrong_time_does_not_hold_for_ever(world: World) -> None:
+    world.add_rays({"rays": [ray(1)]})
+    world.add_rays({"rays": [ray(1e9)]})
+    assert times_s(world) == [1e9]
+
+    world.add_rays({"rays": [ray(2)]})
+    assert times_s(world) == [2]
+
+
+def test_the_scene_of_another_pack_is_taken_over_where_the_game_told_none() -> None:
+    lamp = SceneObject(id="l1", name="lamp")
+    world = World(Scene(objects=(lamp,), facts={"open": False, "lit": False}))
+    world.add_rays({"rays": [ray(1)]})
+    world.set_fact("open", value=True)
+    other = Scene(objects=(replace(lamp, name="lampe"),), facts={"open": False})
+    world.become(other)
+
+    assert [thing.name for thing in world.scene.objects] == ["lampe"]
+    assert world.scene.facts == {"open": True}
+    assert times_s(world) == [1]
+
+
+def test_the_scene_of_the_game_outlives_the_pack(world: World) -> None:
+    before = world.scene
+    world.become(Scene(objects=(SceneObject(id="x", name="x"),)))
+
+    assert world.scene is before
 
 
 def test_a_scene_that_somebody_holds_does_not_change(world: World) -> None:
