@@ -69,6 +69,15 @@ class Recogniser(Protocol):
     def words(self, utterance: Utterance, transcript: Transcript) -> tuple[Word, ...]:
         """Returns a transcript's words with their times."""
 
+    def speaking(self, language: str) -> Recogniser:
+        """Returns what recognises another language on the same model, ISO 639-1.
+
+        Whoever closes either closes both.
+
+        Raises:
+            AsrError: ``asr_language``: the model does not know it.
+        """
+
     def close(self) -> None:
         """Frees the model."""
 

@@ -34,7 +34,7 @@ SURE_COST = 0.2
 where the recogniser is sure of other words, those were said."""
 STEEPNESS = 28.0
 """How fast certainty falls with the cost."""
-_N_ALIGNED = 6
+_N_ALIGNED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

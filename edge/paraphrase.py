@@ -48,6 +48,8 @@ class Paraphrases:
 
     encoder: Encoder
     examples: Examples
+    kept: KeptFiles | None = None
+    """Where vectors are kept between starts."""
     _nouns: tuple[Lexicon, dict[tuple[str, ...], str]] | None = field(
         init=False, default=None
     )
@@ -64,7 +66,14 @@ class Paraphrases:
             kept: Where vectors are kept between starts.
         """
         examples = Examples.build(pack_examples(pack), encoder, kept=kept)
-        return cls(encoder=encoder, examples=examples)
+        return cls(encoder=encoder, examples=examples, kept=kept)
+
+    def of(self, pack: Pack) -> Paraphrases:
+        """Returns the examples of another pack, or of another language."""
+        examples = Examples.build(
+            pack_examples(pack), self.encoder, kept=self.kept, previous=self.examples
+        )
+        return Paraphrases(encoder=self.encoder, examples=examples, kept=self.kept)
 
     def meant(self, lexicon: Lexicon, text: str, referents: Referents) -> Paraphrase:
         """Returns what a text means.
@@ -157,7 +166,7 @@ def _slots(
 def _said_for(
     lexicon: Lexicon, list_name: str, tokens: tuple[Token, ...], free: list[bool]
 ) -> Iterator[tuple[int, int, Value]]:
-    """Yields where phrases of a list were said: longer ones first, then later ones."""
+    """Yields where phrases of a list were said: longer ones first, then in order."""
     words = [token.text for token in tokens]
     listed = lexicon.lists[list_name]
     if listed.is_free:
@@ -168,4 +177,4 @@ def _said_for(
         for end, value in listed.endings(words, start)
         if value is not None and all(free[start:end])
     ]
-    yield from sorted(found, key=lambda span: (span[0] - span[1], -span[0]))
+    yield from sorted(found, key=lambda span: (span[0] - span[1], span[0]))

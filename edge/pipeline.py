@@ -178,13 +178,17 @@ class Runtime:
         is_own = _said(self.scene) == _said(default_scene(self.pack))
         scene = default_scene(pack) if is_own else self.scene
         lexicon = build_lexicon(pack, scene, sounds=self.lexicon.sounds)
+        recogniser = self.recogniser.speaking(pack.language)
         if self.paraphrases is not None:
-            self.paraphrases = Paraphrases.build(pack, self.paraphrases.encoder)
+            self.paraphrases = self.paraphrases.of(pack)
+        self.recogniser = recogniser
         self.scene = scene
         names = [character.name for character in pack.characters]
         name = self.conversation.character.name
+        if self.tiers == frozenset(map(Tier, self.pack.tiers)):
+            # Otherwise others were asked for.
+            self.tiers = frozenset(map(Tier, pack.tiers))
         self.pack = pack
-        self.tiers = frozenset(map(Tier, pack.tiers))
         self._others.clear()
         self.conversation = Conversation(
             pack.character(name if name in names else None)

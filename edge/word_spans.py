@@ -23,6 +23,8 @@ _MOST_PER_SOUND = 0.75
 """Cost of a word, per sound of it, above which it was not heard."""
 _NEAR = 0.3
 """Cost per sound, at a glance, by which a window may be worse than the best one."""
+_MAX_WINDOWS = 10
+"""That a way to say something is aligned to."""
 _WORSE = 1.3
 """Cost by which a word may be worse in one place than in the best one."""
 _DROPPED = np.float32(1.0)
@@ -209,21 +211,15 @@ def _lists(
         forms = _Forms(table.sounds[rows], table.lengths[rows])
         lengths[number] = table.lengths.max()
         fit = _fit(forms, sounds, edits)
+        each = np.full((len(rows), *shape[1:]), NEVER, np.float32)
         for which, where, aligned in _aligned_forms(forms, fit, sounds, edits):
-            short = table.is_short[rows[which]]
-            most = _MOST_PER_SOUND * forms.lengths[which]
             aligned[:, 0] = NEVER  # something of it has to be heard
-            aligned[aligned > most[:, None]] = NEVER
-            aligned[short] += _DROPPED
-            # One phrase after the other: few are left, and each may be the best.
-            for at in np.unique(which):
-                mine = which == at
-                n = aligned.shape[1]
-                here = costs[number, where[mine], :n]
-                better = aligned[mine] < here
-                costs[number, where[mine], :n] = np.where(better, aligned[mine], here)
-                named = phrases[number, where[mine], :n]
-                phrases[number, where[mine], :n] = np.where(better, rows[at], named)
+            each[which, where, : aligned.shape[1]] = aligned
+        each[each > (_MOST_PER_SOUND * forms.lengths)[:, None, None]] = NEVER
+        each[table.is_short[rows]] += _DROPPED
+        if len(rows):
+            phrases[number] = rows[each.argmin(axis=0)]
+            costs[number] = each.min(axis=0)
     return WordSpans(costs, windows, lengths), phrases
 
 
@@ -261,8 +257,10 @@ def _aligned_forms(
 
     Only where a glance tells that it may fit.
     """
-    nearest = fit.min(axis=1, initial=NEVER)[:, None] + _NEAR
-    likely = fit <= np.minimum(_MOST_PER_SOUND, nearest)
+    most = np.minimum(_MOST_PER_SOUND, fit.min(axis=1, initial=NEVER) + _NEAR)
+    if fit.shape[1] > _MAX_WINDOWS:
+        most = np.minimum(most, np.partition(fit, _MAX_WINDOWS)[:, _MAX_WINDOWS])
+    likely = fit <= most[:, None]
     for low, high in _LENGTHS:
         group = np.flatnonzero((forms.lengths >= low) & (forms.lengths <= high))
         which, where = np.nonzero(likely[group])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -150,6 +151,23 @@ class Whisper:
                 utterance,
             )
         )
+
+    def speaking(self, language: str) -> Whisper:
+        """Returns what recognises another language on the same model."""
+        if language == self._language:
+            return self
+        if not self._model.is_multilingual:
+            raise AsrError(
+                "asr_language",
+                f"The speech model in {self._folder} knows English only.",
+                "Name a multilingual one in the pack, such as whisper-base.",
+            )
+        other = copy(self)
+        other._special = SpecialTokens(self._folder, language)  # noqa: SLF001
+        other._language = language  # noqa: SLF001
+        other._tokens = OrderedDict()  # noqa: SLF001
+        other._recent = None  # noqa: SLF001
+        return other
 
     def _tokenised(self, text: str) -> _Tokens:
         """Returns a text that the decoder did not write, as it would write it."""

@@ -151,6 +151,9 @@ class TwoLooks:
         self.asked.append(f"words of {transcript.text}")
         return (WORD,)
 
+    def speaking(self, language: str) -> TwoLooks:
+        return self
+
     def close(self) -> None: ...
 
 

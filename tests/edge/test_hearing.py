@@ -123,6 +123,9 @@ class Reader:
             for text in transcript.text.split()
         )
 
+    def speaking(self, language: str) -> Reader:
+        return self
+
     def close(self) -> None: ...
 
 

@@ -333,6 +333,9 @@ def test_words_that_were_not_recognised_are_no_turn(runtime: Runtime) -> None:
         def words(self, utterance: Utterance, transcript: Transcript) -> NoReturn:
             raise AssertionError((utterance, transcript))
 
+        def speaking(self, language: str) -> Deaf:
+            return self
+
         def close(self) -> None: ...
 
     runtime.recogniser = Deaf()

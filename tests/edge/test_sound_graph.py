@@ -219,7 +219,7 @@ def test_shared_beginnings_are_kept_once() -> None:
 
 def test_only_lists_that_changed_are_built_again(tmp_path: Path) -> None:
     before = small(tmp_path, a_thing("boat"), a_thing("harbour", tag="place"))
-    networks = dict(before.graphs._networks)
+    networks = dict(before.graphs._known)
     merged = before.graphs._merged
     scene = Scene(
         revision=1,
@@ -232,7 +232,7 @@ def test_only_lists_that_changed_are_built_again(tmp_path: Path) -> None:
     assert after.graphs._merged is merged
     kept = {
         name
-        for name, (_, network) in after.graphs._networks.items()
+        for name, (_, network) in after.graphs._known.items()
         if network is networks[name][1]
     }
     assert kept == {"place", "shade"}
@@ -241,7 +241,7 @@ def test_only_lists_that_changed_are_built_again(tmp_path: Path) -> None:
 def test_a_scene_that_stays_the_same_builds_no_list_again(tmp_path: Path) -> None:
     objects = (a_thing("boat"), a_thing("harbour", tag="place"))
     before = small(tmp_path, *objects)
-    networks = dict(before.graphs._networks)
+    networks = dict(before.graphs._known)
 
     after = build_lexicon(
         before.pack, Scene(revision=1, objects=objects), previous=before
@@ -249,7 +249,7 @@ def test_a_scene_that_stays_the_same_builds_no_list_again(tmp_path: Path) -> Non
 
     assert all(
         network is networks[name][1]
-        for name, (_, network) in after.graphs._networks.items()
+        for name, (_, network) in after.graphs._known.items()
     )
     assert after.sound.words.tolist() == before.sound.words.tolist()
 
