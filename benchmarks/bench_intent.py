@@ -6,7 +6,7 @@ recogniser does. One core. The recordings are real.
 
 - `tier1_ms`, `tier1_p95_ms`: five hypotheses in, the intent out.
 - `exact_ms`: the same for utterances whose best hypothesis is a sentence already.
-- `understood_share`: of the utterances, so that nobody is fast by understanding nothing.
+- `understood_share`: of the utterances; nobody is fast by understanding nothing.
 - `growth_1000_vs_10`: median with 1,000 objects by that with 10.
 - `recompile_ms`: 1,000 objects and one more: until it can be said.
 - `bias_decode_cost`: the time of a beam search of five with the prompt, by that

@@ -76,7 +76,7 @@ def by_sound(
     """Returns what may have been meant by texts that are no sentences themselves."""
     tokens = [tokens_of(lexicon, text) for text in texts]
     hypotheses = [
-        _hypothesis(lexicon, found, RANK_COST * rank)
+        hypothesis_of(lexicon, found, RANK_COST * rank)
         for rank, found in enumerate(tokens)
     ]
     used = [n for n, one in enumerate(hypotheses) if 0 < len(one.sounds) <= MAX_SOUNDS]
@@ -108,9 +108,10 @@ def by_sound(
     return sorted(found.values(), key=lambda one: one.cost)
 
 
-def _hypothesis(
+def hypothesis_of(
     lexicon: Lexicon, tokens: tuple[Token, ...], penalty: float
 ) -> Hypothesis:
+    """Returns how words sound, and where a sentence may begin and end in them."""
     forms = [lexicon.sounds.of(token.text) for token in tokens[:MAX_WORDS]]
     spoken = [form[0] if form else np.zeros(0, np.int16) for form in forms]
     starts = np.concatenate(([0], np.cumsum([len(form) for form in spoken])))

@@ -117,6 +117,10 @@ def _meaning(
             return Understanding(options=meanings, candidates=looked_at)
         if not meanings:
             return Understanding(candidates=looked_at)
+        # "Move the boat and paint it": what a part speaks of, the next ones may mean.
+        spoken_of = (slot.value for slot in meanings[0].slots)
+        known = tuple(value for value in spoken_of if value in lexicon.names)
+        referents = replace(referents, focus=(*map(str, known), *referents.focus))
         # The words of another hypothesis are not those of the transcript.
         is_own = candidate.said.text == text
         intents += (

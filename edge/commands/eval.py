@@ -55,6 +55,7 @@ class Asked:
     noise: Path | None
     snrs_db: tuple[int, ...]
     seed: int
+    language: str
     options: RuntimeOptions
     fresh: bool
     report: Path | None
@@ -85,6 +86,9 @@ def evaluation(  # noqa: PLR0913, PLR0917 - one parameter an option
     seed: Annotated[
         int, typer.Option(min=0, help="Chooses which piece of the noise is mixed in.")
     ] = 0,
+    language: Annotated[
+        str, typer.Option(help="Of what is said: one of the pack's.")
+    ] = "en",
     tiers: Annotated[
         str | None,
         typer.Option(
@@ -139,6 +143,7 @@ def evaluation(  # noqa: PLR0913, PLR0917 - one parameter an option
         noise=noise,
         snrs_db=_snrs(snr, noise),
         seed=seed,
+        language=language,
         options=RuntimeOptions(
             device=device, threads=threads, tiers=chosen, vad=vad, asr=asr, llm=llm
         ),
@@ -190,7 +195,7 @@ def _snrs(written: str | None, noise: Path | None) -> tuple[int, ...]:
 
 def _evaluate(asked: Asked) -> tuple[Score, About]:
     _check_report(asked.report)
-    pack = load_pack(asked.pack)
+    pack = load_pack(asked.pack, asked.language)
     plan = _plan(asked, pack)
     options = _needed(asked.options, pack, is_sound=plan.cases.is_sound)
     about = _about(asked, plan, pack, options)
