@@ -35,7 +35,6 @@ from edge.lexicon import Lexicon, build_lexicon, default_scene
 from edge.nearest import LIMIT, hypothesis_of
 from edge.normalise import normalise
 from edge.phonetics.costs import EditCosts, save_costs
-from edge.phonetics.mandarin import mandarin_costs
 from edge.phonetics.sounds import Sounds
 from edge.vad import Utterance
 from edge.word_spans import Hypothesis
@@ -219,7 +218,7 @@ def fitted(prior: EditCosts, counts: Counts) -> EditCosts:
 def _counts(prior: EditCosts) -> Counts:
     store = Store.default()
     sounds = Sounds(store.path("cmudict-en-us") / "cmudict-en-us.dict")
-    sounds.costs = prior | mandarin_costs()
+    sounds.costs = prior
     pack = load_pack("barista")
     lexicon = build_lexicon(pack, default_scene(pack), sounds=sounds)
     n = len(prior.symbols)

@@ -31,24 +31,24 @@ from models.pack import (
     ValuesList,
 )
 
-_POLITE = (
-    "please",
-    "can you",
-    "can you please",
-    "could you",
-    "could you please",
-    "would you",
-    "will you",
-    "i want",
-    "i want to",
-    "i would like to",
-    "okay",
-    "thank you",
-    "thanks",
-    "请",
-    "可以吗",
-    "谢谢",
-)
+_POLITE = {
+    "en": (
+        "please",
+        "can you",
+        "can you please",
+        "could you",
+        "could you please",
+        "would you",
+        "will you",
+        "i want",
+        "i want to",
+        "i would like to",
+        "okay",
+        "thank you",
+        "thanks",
+    ),
+    "zh": ("请", "可以吗", "谢谢", "好的"),
+}
 """Said for itself, it asks for nothing."""
 
 
@@ -208,6 +208,7 @@ def build_lexicon(
         if not intent.when or scene.facts.get(intent.when) is True
     )
     sounds = sounds or (previous.sounds if previous else Sounds())
+    sounds = sounds.speaking(pack.language)
     if previous is not None and previous.pack is not pack:
         previous = None
     lists = {
@@ -240,7 +241,10 @@ def build_lexicon(
             lists,
             [
                 words_of(said)
-                for said in (*_POLITE, *(line.text for line in pack.never))
+                for said in (
+                    *_POLITE[pack.language],
+                    *(line.text for line in pack.never),
+                )
             ],
         ),
         bias=_bias(lists),

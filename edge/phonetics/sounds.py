@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,27 @@ class Sounds:
 
     Args:
         dictionary: A file in CMUdict's format; without one, spelling alone decides.
+        language: ISO 639-1; Chinese characters have sounds in Mandarin alone.
     """
 
-    def __init__(self, dictionary: Path | None = None) -> None:
-        self.costs: EditCosts = english_costs() | mandarin_costs()
-        self._numbers = {symbol: n for n, symbol in enumerate(self.costs.symbols)}
+    def __init__(self, dictionary: Path | None = None, language: str = "en") -> None:
         self._dictionary = Dictionary(dictionary) if dictionary else None
+        self._speak(language)
+
+    def speaking(self, language: str) -> Sounds:
+        """Returns the sounds of another language, from the same dictionary."""
+        if language == self.language:
+            return self
+        other = copy(self)
+        other._speak(language)  # noqa: SLF001
+        return other
+
+    def _speak(self, language: str) -> None:
+        self.language = language
+        self.costs: EditCosts = english_costs()
+        if language == "zh":  # with names and loanwords among it
+            self.costs |= mandarin_costs()
+        self._numbers = {symbol: n for n, symbol in enumerate(self.costs.symbols)}
         self._known: dict[str, tuple[Form, ...]] = {}
 
     def of(self, word: str) -> tuple[Form, ...]:
@@ -48,7 +64,7 @@ class Sounds:
 
     def _said(self, word: str) -> tuple[tuple[str, ...], ...]:
         if is_han(word):
-            return pronunciations(word)
+            return pronunciations(word) if self.language == "zh" else ()
         return self._listed(word) or self._compound(word) or (pronounced(word),)
 
     def _listed(self, word: str) -> tuple[tuple[str, ...], ...]:
