@@ -50,7 +50,7 @@ class Transcript:
 
 
 Bias = tuple[str, ...]
-"""Phrases that are likely to be said, in groups that belong together."""
+"""Phrases that are likely to be said."""
 
 
 class Recogniser(Protocol):

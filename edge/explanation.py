@@ -55,7 +55,7 @@ def _why(lexicon: Lexicon, found: Understood) -> Iterator[str]:
         )
     elif len(found.intents) > 1:
         yield "Each of its parts is a command."
-    elif found.intents and best is not None and best.cost == 0:
+    elif found.intents and best is not None and best.confidence == 1:
         template = template_of(lexicon, best)
         yield f'It is said by line {template.line}: "{template.text}".'
     elif found.intents and best is not None:

@@ -20,7 +20,7 @@ from edge.normalise import Token
 from edge.word_spans import Hypothesis
 
 LIMIT = 0.3
-"""Cost per sound above which a sentence is not looked at."""
+"""Cost per sound, free text counted, above which a sentence is not looked at."""
 RANK_COST = 0.002
 """Cost per sound of each hypothesis that is more likely than one."""
 HALF_SURE = 0.24
@@ -57,7 +57,7 @@ class Candidate:
 def candidates(
     lexicon: Lexicon, texts: Sequence[str], confidence: float
 ) -> list[Candidate]:
-    """Returns what may have been meant, the surest first; nothing twice.
+    """Returns what may have been meant, the nearest first; nothing twice.
 
     Args:
         lexicon: What can be said now.

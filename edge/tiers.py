@@ -71,10 +71,12 @@ def understood(
             return found
     if Tier.SEMANTIC in tiers and paraphrases is not None:
         meant = paraphrases.meant(lexicon, transcript.text, referents)
-        is_clear = len(meant.intents) == 1
+        least = lexicon.pack.confidence
+        sure = tuple(each for each in meant.intents if each.confidence >= least)
+        is_clear = len(sure) == 1
         return Understood(
-            intents=meant.intents if is_clear else (),
-            clarify=None if is_clear else _clarify(lexicon, meant.intents),
+            intents=sure if is_clear else (),
+            clarify=None if is_clear else _clarify(lexicon, sure),
             candidates=found.candidates,
             matches=meant.matches,
         )

@@ -30,7 +30,7 @@ class Understanding:
     options: tuple[Intent, ...] = ()
     """Several things it can mean, of which the player is asked; then no intents."""
     candidates: tuple[Candidate, ...] = ()
-    """What was looked at, the surest first."""
+    """What was looked at, the nearest first."""
 
 
 NOTHING = Understanding()

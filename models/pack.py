@@ -165,7 +165,7 @@ class IntentDeclaration:
     """Phrases by which a reply claims that it was done."""
     tests: tuple[PackTest, ...] = ()
     high_risk: bool = False
-    """Never taken from the language model, always confirmed."""
+    """Taken from nobody but the grammar, and always confirmed."""
     confirm: str = ""
     """Question to put before acting; ``{slot}`` stands for what was said."""
     when: str = ""

@@ -24,6 +24,7 @@ Device = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads, whatever the device says.")
 ]
+Language = Annotated[str, typer.Option(help="Of what is said: one of the pack's.")]
 Tiers = Annotated[
     list[TierChoice] | None,
     typer.Option(help="Who may recognise intents; repeat it for several."),

@@ -20,6 +20,7 @@ from edge.commands.options import (
     Asr,
     CharacterName,
     Device,
+    Language,
     Llm,
     PackName,
     Threads,
@@ -73,6 +74,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
             help="Sample rate of a .raw file, in Hz.",
         ),
     ] = SAMPLE_RATE_HZ,
+    language: Language = "en",
     device: Device = "desktop",
     threads: Threads = None,
     tier: Tiers = None,
@@ -102,24 +104,24 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     traced = Trace(trace)
     if not as_json:
-        _run(pack, said, options, None, traced)
+        _run((pack, language), said, options, None, traced)
         return
     show = JsonShow()
     try:
-        _run(pack, said, options, show, traced)
+        _run((pack, language), said, options, show, traced)
     except HeadsideError as error:
         show.line(error_line(error))
         raise
 
 
 def _run(
-    pack_name: str,
+    asked: tuple[str, str],
     said: Input,
     options: RuntimeOptions,
     show: Show | None,
     trace: Trace,
 ) -> None:
-    pack = load_pack(pack_name)
+    pack = load_pack(*asked)
     chunks = _open(said)
     runtime = build_runtime(pack, Store.default(), options)
     if show is None:

@@ -1,6 +1,7 @@
 """What it costs to take one sound for another.
 
-Costs are on one scale: 0 for the same sound, 1 for one that has nothing to do with it.
+Costs are on one scale: 0 for the same sound, 1 for one that has little to do with it,
+more for a vowel and a consonant, or sounds of two languages.
 """
 
 from __future__ import annotations
