@@ -2,9 +2,10 @@
 
 Starts from articulation: sounds that are made alike are taken for each other. Then
 every recording that is understood right, clean and in kitchen noise, tells which sounds
-of the sentence that was meant the recogniser heard otherwise; how often tells the cost,
-as minus the logarithm of its probability (Ristad and Yianilos 1998, one step of it),
-where the prior counts as much as a number of sightings. The labels are those of the
+of the sentence that was meant the recogniser heard otherwise. What is mistaken more
+often than articulation tells gets cheaper, by the logarithm of its probability (as of
+Ristad and Yianilos 1998, one step of it), where the prior counts as much as a number of
+sightings. The labels are those of the
 development split; the table is one for all packs.
 
     PYTHONPATH=. python benchmarks/fit_costs.py [--prior] [OUT]
@@ -43,8 +44,8 @@ from models.store import Store
 
 TABLE = Path(__file__).parents[1] / "edge/phonetics/english_costs.json"
 SNRS_DB = (None, 12, 6)
-PRIOR_SIGHTINGS = 40.0
-"""As many as the prior of a sound counts for."""
+PRIOR_SIGHTINGS = 20.0
+"""Mistakes with a sound that the prior counts for."""
 TEMPERATURE = 0.22
 """Cost of a factor e in probability: 1 for one in a hundred."""
 LEAST, MOST = 0.05, 1.3
@@ -125,6 +126,7 @@ def main() -> int:
     """Fits the table and writes it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--prior", action="store_true", help="articulation alone")
+    parser.add_argument("--counts", type=Path, help="a file to keep what was seen in")
     parser.add_argument("out", nargs="?", type=Path, default=TABLE)
     options = parser.parse_args()
     prior = articulation()
@@ -134,7 +136,7 @@ def main() -> int:
     if not SHARED_CLIPS.is_dir():
         print(f"{SHARED_CLIPS} is absent: nothing to fit on", file=sys.stderr)
         return 1
-    counts = _counts(prior)
+    counts = _kept_counts(prior, options.counts)
     about = (
         f"Fitted by benchmarks/fit_costs.py on {counts.n_used} of {counts.n_heard} "
         f"hearings of the development recordings, {int(counts.seen.sum())} sounds"
@@ -191,28 +193,45 @@ class Counts:
 
 
 def fitted(prior: EditCosts, counts: Counts) -> EditCosts:
-    """Returns the costs that the prior and the sightings make together."""
+    """Returns the prior, shifted towards the mistakes that were seen.
+
+    How often a mistake is made among all mistakes with a sound, against how often the
+    prior expects it. How many mistakes there are does not matter: that depends on the
+    noise.
+    """
     n = len(prior.symbols)
-    expected = np.zeros((n + 1, n + 1))
+    expected = np.full((n + 1, n + 1), np.inf)
     expected[:n, :n], expected[:n, n] = prior.substitute, prior.delete
     expected[n, :n] = prior.insert
-    likely = np.exp(-expected / TEMPERATURE)
-    likely[:n] /= likely[:n].sum(axis=1, keepdims=True)
-    seen = counts.seen
-    totals = seen[:n].sum(axis=1, keepdims=True)
-    chance = (seen[:n] + PRIOR_SIGHTINGS * likely[:n]) / (totals + PRIOR_SIGHTINGS)
-    same = np.diagonal(chance)[:, None]
-    costs = -TEMPERATURE * np.log(chance / same)
-    heard = seen[:, :n].sum(axis=0)
-    insert = (seen[n, :n] + PRIOR_SIGHTINGS * likely[n, :n]) / (heard + PRIOR_SIGHTINGS)
-    substitute = np.clip(costs[:, :n], LEAST, MOST)
-    np.fill_diagonal(substitute, 0)
+    np.fill_diagonal(expected, np.inf)
+    share = np.exp(-expected / TEMPERATURE)
+    share /= share.sum(axis=1, keepdims=True)
+    seen = counts.seen.copy()
+    np.fill_diagonal(seen, 0)
+    mistakes = seen.sum(axis=1, keepdims=True)
+    found = (seen + PRIOR_SIGHTINGS * share) / (mistakes + PRIOR_SIGHTINGS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        costs = expected - TEMPERATURE * np.log(found / share)
+    costs = np.clip(np.nan_to_num(costs, nan=0.0, posinf=0.0), LEAST, MOST)
+    np.fill_diagonal(costs, 0)
     return EditCosts(
         symbols=prior.symbols,
-        substitute=substitute.astype(np.float32),
-        delete=np.clip(costs[:, n], LEAST, MOST).astype(np.float32),
-        insert=np.clip(-TEMPERATURE * np.log(insert), LEAST, MOST).astype(np.float32),
+        substitute=costs[:n, :n].astype(np.float32),
+        delete=costs[:n, n].astype(np.float32),
+        insert=costs[n, :n].astype(np.float32),
     )
+
+
+def _kept_counts(prior: EditCosts, kept: Path | None) -> Counts:
+    if kept is None or not kept.is_file():
+        counts = _counts(prior)
+        if kept is not None:
+            row = [counts.n_used, counts.n_heard, *counts.seen.ravel()]
+            np.save(kept, np.array(row), allow_pickle=False)
+        return counts
+    n_used, n_heard, *seen = np.load(kept, allow_pickle=False)
+    side = len(prior.symbols) + 1
+    return Counts(np.reshape(seen, (side, side)), int(n_used), int(n_heard))
 
 
 def _counts(prior: EditCosts) -> Counts:
@@ -302,11 +321,14 @@ def _paired(
     while i or j:
         if i and j:
             a, b = meant[i - 1], heard[j - 1]
-            if best[i, j] == best[i - 1, j - 1] + costs.substitute[a, b]:
+            if np.isclose(best[i, j], best[i - 1, j - 1] + costs.substitute[a, b]):
                 yield a, b
                 i, j = i - 1, j - 1
                 continue
-        if i and best[i, j] == best[i - 1, j] + costs.delete[meant[i - 1]]:
+        by_deletion = i and np.isclose(
+            best[i, j], best[i - 1, j] + costs.delete[meant[i - 1]]
+        )
+        if by_deletion or not j:
             yield meant[i - 1], -1
             i -= 1
         else:

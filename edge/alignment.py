@@ -29,9 +29,9 @@ from edge.word_spans import (
 
 _STEP_LENGTHS = ((0, 3), (4, 7), (8, 1 << 30))
 """Of words that are walked together."""
-_HEADROOM = 2.4
+_HEADROOM = 4.0
 """Cost that a sentence may have run up before anything of it was heard."""
-_BEAM = 2.2
+_BEAM = 4.0
 """Cost by which a place may be worse than the best one that has heard as much."""
 _MAX_PLACES = 24
 """Of a level, that are walked on from: the best ones."""

@@ -21,11 +21,11 @@ SLACK = 3
 """Sounds more than its own that a word may stretch over."""
 _MOST_PER_SOUND = 0.75
 """Cost of a word, per sound of it, above which it was not heard."""
-_NEAR = 0.3
+_NEAR = 0.5
 """Cost per sound, at a glance, by which a window may be worse than the best one."""
 _MAX_WINDOWS = 10
 """That a way to say something is aligned to."""
-_WORSE = 1.3
+_WORSE = 3.0
 """Cost by which a word may be worse in one place than in the best one."""
 _DROPPED = np.float32(1.0)
 """Cost of a word that a phrase can do without."""

@@ -41,7 +41,7 @@ class Dictionary:
             ) from cause
         read = np.frombuffer(self._text, np.uint8)
         ends = np.flatnonzero(read == ord("\n"))
-        if not len(ends) or b" " not in self._text[: ends[0]]:
+        if b" " not in self._text[: ends[0] if len(ends) else None]:
             raise ModelError(
                 "pronunciations",
                 f"{path} is no dictionary of pronunciations.",

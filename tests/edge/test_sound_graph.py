@@ -19,7 +19,7 @@ from edge.normalise import Token, words_of
 from edge.phonetics.sounds import Sounds
 from edge.scene import Scene, SceneObject
 from edge.slot_values import Numbers, Phrases
-from edge.sound_graph import FREE
+from edge.sound_graph import FREE, LISTED, SoundGraph
 from edge.word_graph import WordGraph
 from edge.word_spans import Hypothesis
 from models.pack_file import load_pack
@@ -156,6 +156,16 @@ def leaving(lexicon: Lexicon) -> Mapping[int, list[tuple[int, int]]]:
     return edges
 
 
+def spoken(sound: SoundGraph, word: int, dice: np.random.Generator) -> list[str]:
+    """Returns what is said for an edge, any of the phrases where it takes a list."""
+    if word == FREE:
+        return ["salty"]
+    if word >= 0:
+        return [sound.vocabulary.words[word]]
+    phrases = sound.lists[LISTED - word].phrases
+    return list(phrases[int(dice.integers(len(phrases)))])
+
+
 @pytest.mark.parametrize("pack", PACKS)
 def test_the_graph_makes_nothing_else(pack: str) -> None:
     lexicon = lexicon_of(pack)
@@ -178,7 +188,7 @@ def test_the_graph_makes_nothing_else(pack: str) -> None:
         while not (accepts[place] and (not edges[place] or dice.random() < 0.4)):
             ways = edges[place]
             word, place = ways[int(dice.integers(len(ways)))]
-            words.append("salty" if word == FREE else sound.vocabulary.words[word])
+            words += spoken(sound, word, dice)
         names = {said.declared.name for said in readings_of(lexicon, tuple(words))}
         for intent in accepts[place]:
             if not intent:
