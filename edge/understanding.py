@@ -20,6 +20,8 @@ from edge.parts import goes_on, in_parts, swallows_parts
 from edge.referents import Referents
 
 N_HYPOTHESES = 5
+TALK = 0.1
+"""Where no sentence is as likely as this, something else was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,8 @@ def settles(lexicon: Lexicon, transcript: Transcript, *, sure: float) -> bool:
         return True
     if transcript.confidence < sure:
         return False
-    return not by_sound(lexicon, [transcript.text], transcript.confidence)
+    near = by_sound(lexicon, [transcript.text], transcript.confidence)
+    return all(one.confidence < TALK for one in near)
 
 
 def completeness(lexicon: Lexicon, heard: Transcript) -> Completeness:
