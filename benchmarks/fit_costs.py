@@ -44,7 +44,7 @@ from models.store import Store
 
 TABLE = Path(__file__).parents[1] / "edge/phonetics/english_costs.json"
 SNRS_DB = (None, 12, 6)
-PRIOR_SIGHTINGS = 20.0
+PRIOR_SIGHTINGS = 80.0
 """Mistakes with a sound that the prior counts for."""
 TEMPERATURE = 0.22
 """Cost of a factor e in probability: 1 for one in a hundred."""

@@ -27,6 +27,8 @@ HALF_SURE = 0.24
 """Cost per sound at which a long sentence is as likely meant as not."""
 SHORT_COST = 0.6
 """Cost that every sentence has to carry, so that a short one may differ less."""
+NOISE = 0.15
+"""Confidence of a recogniser that heard no words: less, and nothing is near."""
 UNSURE = 0.6
 """Confidence of a recogniser that may have heard anything."""
 SURE_COST = 0.2
@@ -74,6 +76,8 @@ def by_sound(
     lexicon: Lexicon, texts: Sequence[str], confidence: float
 ) -> list[Candidate]:
     """Returns what may have been meant by texts that are no sentences themselves."""
+    if confidence < NOISE:
+        return []
     tokens = [tokens_of(lexicon, text) for text in texts]
     hypotheses = [
         hypothesis_of(lexicon, found, RANK_COST * rank)
