@@ -31,6 +31,8 @@ from models.pack import (
     ValuesList,
 )
 
+MAX_WORDS = 20_000
+"""That were in the scene once, before those that are not any more are forgotten."""
 _POLITE = {
     "en": (
         "please",
@@ -225,7 +227,9 @@ def build_lexicon(
         if previous is not None and previous.intents == intents
         else _sentences(pack, intents)
     )
-    graphs = previous.graphs if previous else SoundGraphs(Vocabulary(sounds))
+    graphs = previous.graphs if previous else None
+    if graphs is None or len(graphs.vocabulary.words) > MAX_WORDS:
+        graphs = SoundGraphs(Vocabulary(sounds))
     return Lexicon(
         pack=pack,
         version=_version(pack, scene, intents),
