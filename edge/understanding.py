@@ -20,8 +20,8 @@ from edge.parts import goes_on, in_parts, swallows_parts
 from edge.referents import Referents
 
 N_HYPOTHESES = 5
-TALK = 0.1
-"""Where no sentence is as likely as this, something else was said."""
+TALK = 0.2
+"""Cost per sound from which on something else was said than the nearest sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def settles(lexicon: Lexicon, transcript: Transcript, *, sure: float) -> bool:
     if transcript.confidence < sure:
         return False
     near = by_sound(lexicon, [transcript.text], transcript.confidence)
-    return all(one.confidence < TALK for one in near)
+    return all(one.cost >= TALK for one in near)
 
 
 def completeness(lexicon: Lexicon, heard: Transcript) -> Completeness:
