@@ -36,6 +36,9 @@ class Vocabulary:
     sounds: Sounds
     words: list[str] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
+    _phrases: dict[tuple[str, ...], tuple[list[int], Form]] = field(
+        default_factory=dict
+    )
     _forms: list[Form] = field(default_factory=list)
     _owners: list[int] = field(default_factory=list)
     _table: FormTable | None = None
@@ -52,10 +55,15 @@ class Vocabulary:
             self._table = None
         return number
 
-    def spoken(self, words: Sequence[str]) -> Form:
-        """Returns the sounds of words in a row, each as it is said most."""
-        forms = [form[0] for word in words if (form := self.sounds.of(word))]
-        return np.concatenate(forms) if forms else np.zeros(0, np.int16)
+    def phrase(self, words: tuple[str, ...]) -> tuple[list[int], Form]:
+        """Returns the numbers of words in a row, and their sounds as said most."""
+        known = self._phrases.get(words)
+        if known is None:
+            numbers = [self.number(word) for word in words]
+            forms = [form[0] for word in words if (form := self.sounds.of(word))]
+            spoken = np.concatenate(forms) if forms else np.zeros(0, np.int16)
+            known = self._phrases[words] = (numbers, spoken)
+        return known
 
     def table(self) -> FormTable:
         """Returns the sounds of all words so far."""
@@ -131,13 +139,14 @@ class PhraseTable:
             tells = any(n_with[other] < n_with[last] for other in others)
             if tells and tuple(others) not in known:
                 said.append((phrase, tuple(others)))
-        spoken = [vocabulary.spoken(words) for _, words in said]
+        both = [vocabulary.phrase(words) for _, words in said]
+        spoken = [sounds for _, sounds in both]
         n_words = max((len(words) for _, words in said), default=0)
         numbers = np.full((len(said), n_words), NO_WORD, np.int32)
         sounds = np.full((len(said), max(map(len, spoken), default=0)), -1, np.int16)
-        for row, (_, words) in enumerate(said):
-            numbers[row, : len(words)] = [vocabulary.number(word) for word in words]
-            sounds[row, : len(spoken[row])] = spoken[row]
+        for row, (listed, heard) in enumerate(both):
+            numbers[row, : len(listed)] = listed
+            sounds[row, : len(heard)] = heard
         return cls(
             phrases=tuple(phrase for phrase, _ in said),
             words=numbers,
