@@ -33,8 +33,6 @@ _HEADROOM = 4.0
 """Cost that a sentence may have run up before anything of it was heard."""
 _BEAM = 4.0
 """Cost by which a place may be worse than the best one that has heard as much."""
-_MAX_PLACES = 24
-"""Of a level, that are walked on from: the best ones."""
 _FREE_COST = 0.02
 """Of each sound that any words may be: a sentence with words of its own comes first."""
 MAX_SOUNDS = 400
@@ -173,7 +171,7 @@ class _Walk:
         listed = level[words <= LISTED]
         if len(listed):
             self._spoken(listed, since, self._over_lists)
-        lengths = self._spans.words.lengths[self._rows[level]]
+        lengths = self._spans.lengths[self._rows[level]]
         for low, high in _STEP_LENGTHS:
             edges = level[(words >= 0) & (lengths >= low) & (lengths <= high)]
             if len(edges):
@@ -344,7 +342,7 @@ class _Walk:
             return [""], 0
         if word > FREE:
             spelled = self._graph.vocabulary.words[word]
-            return [spelled], int(self._spans.words.lengths[self._rows[edge]])
+            return [spelled], int(self._spans.lengths[self._rows[edge]])
         number = LISTED - word
         table = self._graph.lists[number]
         window = self._spans.lists.windows[row, start]

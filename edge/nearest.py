@@ -7,6 +7,7 @@ follows from how far it is.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ SURE_COST = 0.2
 where the recogniser is sure of other words, those were said."""
 STEEPNESS = 28.0
 """How fast certainty falls with the cost."""
+_N_REMEMBERED = 4
+"""Utterances, with their lexicons: no more than are being heard."""
 _N_ALIGNED = 4
 
 
@@ -76,8 +79,16 @@ def by_sound(
     lexicon: Lexicon, texts: Sequence[str], confidence: float
 ) -> list[Candidate]:
     """Returns what may have been meant by texts that are no sentences themselves."""
+    return list(_by_sound(lexicon, tuple(texts), confidence))
+
+
+@functools.lru_cache(maxsize=_N_REMEMBERED)
+def _by_sound(
+    lexicon: Lexicon, texts: tuple[str, ...], confidence: float
+) -> tuple[Candidate, ...]:
+    """Returns the same; an utterance is asked for when it may end, and when it has."""
     if confidence < NOISE:
-        return []
+        return ()
     tokens = [tokens_of(lexicon, text) for text in texts]
     hypotheses = [
         hypothesis_of(lexicon, found, RANK_COST * rank)
@@ -85,7 +96,7 @@ def by_sound(
     ]
     used = [n for n, one in enumerate(hypotheses) if 0 < len(one.sounds) <= MAX_SOUNDS]
     if not used:
-        return []
+        return ()
     found: dict[str, Candidate] = {}
     sentences: set[tuple[str, ...]] = set()
     for alignment in align(
@@ -109,7 +120,7 @@ def by_sound(
                     cost=alignment.per_sound,
                     confidence=_confidence(alignment, confidence),
                 )
-    return sorted(found.values(), key=lambda one: one.cost)
+    return tuple(sorted(found.values(), key=lambda one: one.cost))
 
 
 def hypothesis_of(

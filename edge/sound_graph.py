@@ -215,19 +215,32 @@ def _levels(n: int, edges: Sequence[tuple[int, int, int]]) -> list[int]:
         edges: From, to, and how long.
     """
     leaving: list[list[tuple[int, int]]] = [[] for _ in range(n)]
-    n_entering = [0] * n
     for source, target, length in edges:
         leaving[source].append((target, length))
-        n_entering[target] += 1
     levels = [0] * n
-    ready = [place for place in range(n) if not n_entering[place]]
-    for place in ready:
+    for place in _in_order([[target for target, _ in ways] for ways in leaving]):
         for target, length in leaving[place]:
             levels[target] = max(levels[target], levels[place] + length)
-            n_entering[target] -= 1
-            if not n_entering[target]:
-                ready.append(target)
     return levels
+
+
+def _in_order(after: Sequence[Sequence[int]]) -> list[int]:
+    """Returns the places, each after all that lead to it (Kahn 1962).
+
+    Args:
+        after: The places that each leads to.
+    """
+    n_before = [0] * len(after)
+    for targets in after:
+        for target in targets:
+            n_before[target] += 1
+    order = [place for place, n in enumerate(n_before) if not n]
+    for place in order:
+        for target in after[place]:
+            n_before[target] -= 1
+            if not n_before[target]:
+                order.append(target)
+    return order
 
 
 Words = PhraseTable | Network | None
@@ -326,7 +339,13 @@ def _skeleton(
     Two places whose edges come from the same places with the same words are reached by
     the same sentences, so that what follows either may follow both.
     """
-    order = _topological(graph)
+    order = _in_order(
+        [
+            [t for targets in state.words.values() for t in targets]
+            + [edge.target for edge in state.slots]
+            for state in graph.states
+        ]
+    )
     entering: dict[int, set[tuple[int, object]]] = {place: set() for place in order}
     merged: dict[int, int] = {}
     by_edges: dict[frozenset[tuple[int, object]], int] = {}
@@ -369,26 +388,6 @@ def _with_others(
         if place:
             accepts.append((place, ""))
     return _Skeleton(n_places, words, skeleton.slots, accepts)
-
-
-def _topological(graph: WordGraph) -> list[int]:
-    """Returns the places, each after all that lead to it."""
-    after = [
-        [t for targets in state.words.values() for t in targets]
-        + [edge.target for edge in state.slots]
-        for state in graph.states
-    ]
-    n_before = [0] * len(after)
-    for targets in after:
-        for target in targets:
-            n_before[target] += 1
-    order = [0]
-    for place in order:
-        for target in after[place]:
-            n_before[target] -= 1
-            if not n_before[target]:
-                order.append(target)
-    return order
 
 
 def _filled(

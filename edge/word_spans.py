@@ -115,8 +115,6 @@ class WordSpans:
     windows: npt.NDArray[np.int32]
     """(hypotheses, longest + 1): the window that begins at each sound; the same sounds
     are one window, wherever they are."""
-    lengths: npt.NDArray[np.int32]
-    """(rows,) in sounds; of the shortest way to say it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +122,8 @@ class Spans:
     """Where what can be said may have been heard."""
 
     words: WordSpans
+    lengths: npt.NDArray[np.int32]
+    """(rows of ``words``,) sounds of the shortest way to say each."""
     rows: npt.NDArray[np.int32]
     """(all words,): the row of each in ``words``, -1 where it was not heard."""
     lists: WordSpans
@@ -137,11 +137,11 @@ class Spans:
         vocabulary = graph.vocabulary
         table, edits = vocabulary.table(), _Edits.build(vocabulary)
         forms = _Forms(table.sounds, table.lengths)
-        windows, sounds = _windows(heard, forms.sounds.shape[1] + SLACK)
-        fit = _fit(forms, sounds, edits)  # (forms, windows)
+        windows = _Windows.of(heard, forms.sounds.shape[1] + SLACK)
+        fit = _fit(forms, windows.sounds, edits)  # (forms, windows)
         least = fit.min(axis=1, initial=NEVER)
-        words, rows = _words(
-            table, _best(least, _MAX_FORMS), fit, _Heard(windows, sounds), edits
+        words, lengths, rows = _words(
+            table, _best(least, _MAX_FORMS), fit, windows, edits
         )
         numbers = np.full(len(vocabulary.words) + 1, -1, np.int32)
         numbers[rows] = np.arange(len(rows))
@@ -150,28 +150,49 @@ class Spans:
         np.minimum.at(at_most, table.words, least * table.lengths)
         at_most[NO_WORD] = 0
         lists, phrases = _lists(graph, heard, at_most, edits)
-        return cls(words, numbers, lists, phrases)
+        return cls(words, lengths, numbers, lists, phrases)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Heard:
-    """Windows of what was heard."""
+class _Windows:
+    """What was heard, from each sound on; the same sounds are one window."""
 
-    windows: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int32]
+    """(hypotheses, longest + 1): the window that begins at each sound."""
     sounds: Sounds
     """(windows, width)"""
+
+    @classmethod
+    def of(cls, heard: Heard, width: int) -> _Windows:
+        """Returns the windows of so many sounds, -1 after the end."""
+        n, longest = heard.sounds.shape
+        padded = np.full((n, longest + 1 + width), -1, np.int16)
+        padded[:, :longest] = heard.sounds
+        every = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)
+        every = np.ascontiguousarray(every[:, : longest + 1])
+        known: dict[bytes, int] = {}
+        numbers = np.empty((n, longest + 1), np.int32)
+        for row in range(n):
+            for at in range(longest + 1):
+                key = every[row, at].tobytes()
+                numbers[row, at] = known.setdefault(key, len(known))
+        sounds = np.frombuffer(b"".join(known), np.int16).reshape(len(known), width)
+        return cls(numbers, sounds)
 
 
 def _words(
     table: FormTable,
     forms: npt.NDArray[np.int64],
     fit: Floats,
-    heard: _Heard,
+    windows: _Windows,
     edits: _Edits,
-) -> tuple[WordSpans, npt.NDArray[np.int32]]:
-    """Returns the spans of the words that some forms say, and which words these are."""
+) -> tuple[WordSpans, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Returns the spans of the words that some forms say.
+
+    And the sounds of the shortest way to say each, and which words these are.
+    """
     owners, rows = np.unique(table.words[forms], return_inverse=True)
-    n_windows, width = heard.sounds.shape
+    n_windows, width = windows.sounds.shape
     costs = np.full((len(owners), n_windows, width + 1), NEVER, np.float32)
     lengths = np.full(len(owners), 1 << 20, np.int32)
     np.minimum.at(lengths, rows, table.lengths[forms])
@@ -180,7 +201,7 @@ def _words(
     np.minimum.at(deleted, rows, by_sound)
     chosen = _Forms(table.sounds[forms], table.lengths[forms])
     for which, where, aligned in _aligned_forms(
-        chosen, fit[forms], heard.sounds, edits
+        chosen, fit[forms], windows.sounds, edits
     ):
         into = costs[:, :, : aligned.shape[1]]
         np.minimum.at(into, (rows[which], where), aligned)
@@ -189,7 +210,7 @@ def _words(
     )
     costs[:, :, 0] = np.minimum(costs[:, :, 0], deleted[:, None])
     costs[costs > most[:, None, None]] = NEVER
-    return WordSpans(costs, heard.windows, lengths), owners
+    return WordSpans(costs, windows.numbers), lengths, owners
 
 
 def _lists(
@@ -197,11 +218,11 @@ def _lists(
 ) -> tuple[WordSpans, npt.NDArray[np.int32]]:
     """Returns the spans of lists, and of which phrase each is."""
     longest = max((table.sounds.shape[1] for table in graph.lists), default=0)
-    windows, sounds = _windows(heard, longest + SLACK)
+    windows = _Windows.of(heard, longest + SLACK)
+    sounds = windows.sounds
     shape = (len(graph.lists), len(sounds), longest + SLACK + 1)
     costs = np.full(shape, NEVER, np.float32)
     phrases = np.full(shape, -1, np.int32)
-    lengths = np.zeros(len(graph.lists), np.int32)
     for number, table in enumerate(graph.lists):
         if not len(table.lengths):
             continue
@@ -209,7 +230,6 @@ def _lists(
         rows = _best(per_sound, _MAX_PHRASES)
         rows = rows[np.argsort(table.lengths[rows], kind="stable")]
         forms = _Forms(table.sounds[rows], table.lengths[rows])
-        lengths[number] = table.lengths.max()
         fit = _fit(forms, sounds, edits)
         each = np.full((len(rows), *shape[1:]), NEVER, np.float32)
         for which, where, aligned in _aligned_forms(forms, fit, sounds, edits):
@@ -220,7 +240,7 @@ def _lists(
         if len(rows):
             phrases[number] = rows[each.argmin(axis=0)]
             costs[number] = each.min(axis=0)
-    return WordSpans(costs, windows, lengths), phrases
+    return WordSpans(costs, windows.numbers), phrases
 
 
 def _best(per_sound: npt.NDArray[np.floating], n_most: int) -> npt.NDArray[np.int64]:
@@ -268,23 +288,6 @@ def _aligned_forms(
             which = group[which]
             n = min(int(forms.lengths[group].max()) + SLACK, sounds.shape[1])
             yield which, where, _aligned(forms[which], sounds[where, :n], edits)
-
-
-def _windows(heard: Heard, width: int) -> tuple[npt.NDArray[np.int32], Sounds]:
-    """Returns which window begins at each sound, and the sounds of each window."""
-    n, longest = heard.sounds.shape
-    padded = np.full((n, longest + 1 + width), -1, np.int16)
-    padded[:, :longest] = heard.sounds
-    every = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)
-    every = np.ascontiguousarray(every[:, : longest + 1])
-    known: dict[bytes, int] = {}
-    numbers = np.empty((n, longest + 1), np.int32)
-    for row in range(n):
-        for at in range(longest + 1):
-            key = every[row, at].tobytes()
-            numbers[row, at] = known.setdefault(key, len(known))
-    sounds = np.frombuffer(b"".join(known), np.int16).reshape(len(known), width)
-    return numbers, sounds
 
 
 def _aligned(forms: _Forms, sounds: Sounds, edits: _Edits) -> Floats:

@@ -31,8 +31,8 @@ class Problem:
         return f"{text} {self.hint}".strip()
 
 
-class PackError(HeadsideError):
-    """A pack that cannot be found or is wrong.
+class ProblemsError(HeadsideError):
+    """Something that an author wrote, and every mistake in it.
 
     Args:
         code: Stable name of the failure.
@@ -50,6 +50,10 @@ class PackError(HeadsideError):
     ) -> None:
         super().__init__(code, message, hint)
         self.problems = problems
+
+
+class PackError(ProblemsError):
+    """A pack that cannot be found or is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

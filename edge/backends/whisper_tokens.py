@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 _SPECIAL = re.compile(r"<\|.*\|>")
@@ -61,13 +61,14 @@ def words_of_tokens(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
         yield text_of(word), len(word)
 
 
-def vocabulary(folder: Path) -> list[str]:
-    """Returns the names of a model's tokens, in order of their numbers."""
+@lru_cache(maxsize=1)
+def vocabulary(folder: Path) -> tuple[str, ...]:
+    """Returns the names of a model's tokens, in order of their numbers; read once."""
     listed = folder / "vocabulary.json"
     if listed.is_file():
-        tokens: list[str] = json.loads(listed.read_bytes())
-        return tokens
-    return (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+        return tuple(json.loads(listed.read_bytes()))
+    text = (folder / "vocabulary.txt").read_text(encoding="utf-8")
+    return tuple(text.split("\n"))
 
 
 def name_of(text: str) -> str:

@@ -12,7 +12,7 @@ import typer
 from edge.build import RuntimeOptions, build_runtime
 from edge.commands.eval_show import displayed, show_problems, show_score, stderr
 from edge.commands.events import error_line
-from edge.commands.options import Asr, Device, Llm, Threads, Vad
+from edge.commands.options import Asr, Device, Language, Llm, Threads, Vad
 from edge.engines import ECHO, EngineNames
 from edge.evaluation.engine import CONSULTED, build_understander
 from edge.evaluation.items import EvalError
@@ -86,9 +86,7 @@ def evaluation(  # noqa: PLR0913, PLR0917 - one parameter an option
     seed: Annotated[
         int, typer.Option(min=0, help="Chooses which piece of the noise is mixed in.")
     ] = 0,
-    language: Annotated[
-        str, typer.Option(help="Of what is said: one of the pack's.")
-    ] = "en",
+    language: Language = "en",
     tiers: Annotated[
         str | None,
         typer.Option(

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from edge.commands.show import CONTROLS
 from edge.evaluation.items import CLEAN
 from edge.evaluation.run import (
     Progress,
@@ -30,8 +31,6 @@ from models.pack import Problem
 _LINE_EVERY_S = 5.0
 _MAX_TOLD = 20
 """Of mistakes; nobody reads more at once."""
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
-"""Labels and transcripts must not command the terminal."""
 
 
 @contextmanager
@@ -121,14 +120,14 @@ def _show_failures(console: Console, found: Score) -> None:
         answer = failure.answer
         console.print()
         where = f"{answer.id} ({condition_text(answer.condition)})"
-        console.print(Text(where.translate(_CONTROLS), style="bold red"))
+        console.print(Text(where.translate(CONTROLS), style="bold red"))
         for label, told in (
             ("heard", f"\u201c{answer.heard}\u201d"),
             ("wanted", wanted_text(failure.wanted)),
             ("came", got_text(answer)),
         ):
             row = Text(f"{label:>8}  ", style="dim")
-            row.append(told.translate(_CONTROLS), style="not dim")
+            row.append(told.translate(CONTROLS), style="not dim")
             console.print(row)
 
 
@@ -138,11 +137,11 @@ def _columns(
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     for at, row in enumerate((heads, *rows)):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        line = "  ".join(cells).rstrip().translate(_CONTROLS)
+        line = "  ".join(cells).rstrip().translate(CONTROLS)
         console.print(Text(line, style="bold" if at == 0 else ""))
 
 
 def show_problems(problems: Sequence[Problem]) -> None:
     """Prints the mistakes of a file, the first of them."""
     for problem in problems[:_MAX_TOLD]:
-        stderr().print(Text(str(problem).translate(_CONTROLS)))
+        stderr().print(Text(str(problem).translate(CONTROLS)))

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from edge.asr import Transcript, recognise
 from edge.build import RuntimeOptions, build_runtime, open_sound
-from edge.commands.options import TierChoice
+from edge.commands.options import Language, TierChoice
+from edge.commands.show import CONTROLS
 from edge.engines import ECHO
 from edge.explanation import Explained, explain, template_of
 from edge.intent import Intent, Tier
@@ -29,8 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="See why something was understood as it was.",
 )
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
-"""What is shown was heard, or stands in a pack, and must not command the terminal."""
 _N_SHOWN = 5
 
 
@@ -52,7 +51,7 @@ def explain_command(  # noqa: PLR0913, PLR0917 - one parameter an option
         list[TierChoice] | None,
         typer.Option(help="Who may recognise intents; repeat it for several."),
     ] = None,
-    language: Annotated[str, typer.Option(help="One of the pack's.")] = "en",
+    language: Language = "en",
     fact: Annotated[
         list[str] | None, typer.Option(help="A fact that is true, besides the pack's.")
     ] = None,
@@ -211,7 +210,7 @@ def _row(console: Console, label: str, text: str, *, style: str = "") -> None:
 
 
 def _plain(text: str) -> Text:
-    return Text(text.translate(_CONTROLS))
+    return Text(text.translate(CONTROLS))
 
 
 def _told(intent: Intent) -> str:

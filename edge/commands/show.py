@@ -19,7 +19,7 @@ from edge.tiers import Clarify
 
 _LABEL_WIDTH = 9
 _BAR_WIDTH = 40
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
+CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
 """Words come from models and packs, and must not command the terminal."""
 
 
@@ -159,7 +159,7 @@ class PageShow:
 
     def _reply(self, sentence: str) -> None:
         if self._replying:
-            self._console.print(Text(f" {sentence.translate(_CONTROLS)}"), end="")
+            self._console.print(Text(f" {sentence.translate(CONTROLS)}"), end="")
         else:
             self._row(self._character, sentence, style="cyan", end="")
         self._replying = True
@@ -175,7 +175,7 @@ class PageShow:
 
     def _row(self, label: str, text: str, *, style: str = "", end: str = "\n") -> None:
         row = Text(f"{label:>{_LABEL_WIDTH}}  ", style="dim")
-        row.append(text.translate(_CONTROLS), style=style)
+        row.append(text.translate(CONTROLS), style=style)
         self._console.print(row, end=end, soft_wrap=True)
 
 

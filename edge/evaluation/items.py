@@ -14,32 +14,14 @@ from edge.intent import Intent
 from edge.lexicon import default_scene
 from edge.scene import Ray, Scene, Vector
 from models.disk import hash_region
-from models.errors import HeadsideError
-from models.pack import Pack, Problem, Value
+from models.pack import Pack, Problem, ProblemsError, Value
 
 CLEAN = "clean"
 """The condition without noise; the others are called by their SNR in dB."""
 
 
-class EvalError(HeadsideError):
-    """What was to be evaluated is wrong, or could not be evaluated whole.
-
-    Args:
-        code: Stable name of the failure.
-        message: What happened, and where.
-        hint: What to do about it.
-        problems: Every mistake that was found, in order of line.
-    """
-
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        hint: str = "",
-        problems: tuple[Problem, ...] = (),
-    ) -> None:
-        super().__init__(code, message, hint)
-        self.problems = problems
+class EvalError(ProblemsError):
+    """What was to be evaluated is wrong, or could not be evaluated whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
