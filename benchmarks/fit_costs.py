@@ -37,8 +37,8 @@ from edge.nearest import LIMIT, hypothesis_of
 from edge.normalise import normalise
 from edge.phonetics.costs import EditCosts, save_costs
 from edge.phonetics.sounds import Sounds
+from edge.sound_windows import Hypothesis
 from edge.vad import Utterance
-from edge.word_spans import Hypothesis
 from models.pack_file import load_pack
 from models.store import Store
 

@@ -10,31 +10,22 @@ eight ounce iced mocha".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from edge.outlook import FREE_COST, View
 from edge.sound_graph import FREE, LISTED, SoundGraph
-from edge.word_spans import (
-    NEVER,
-    SLACK,
-    Floats,
-    Heard,
-    Hypothesis,
-    Spans,
-    WordSpans,
-)
+from edge.sound_windows import NEVER, SLACK, Floats, Heard, Hypothesis
 
 _STEP_LENGTHS = ((0, 3), (4, 7), (8, 1 << 30))
 """Of words that are walked together."""
-_HEADROOM = 4.0
-"""Cost that a sentence may have run up before anything of it was heard."""
-_BEAM = 4.0
-"""Cost by which a place may be worse than the best one that has heard as much."""
-_FREE_COST = 0.02
-"""Of each sound that any words may be: a sentence with words of its own comes first."""
+_FIRST_LOOK = 0.1
+"""Cost per sound, above what is possible at all, that is looked at first."""
+_Ending = tuple[float, int, int, int, int]
 MAX_SOUNDS = 400
 """Of a hypothesis; longer ones are stories, not commands."""
 
@@ -71,6 +62,7 @@ def align(
     *,
     limit: float,
     n_best: int,
+    near: float = math.inf,
 ) -> list[Alignment]:
     """Returns the sentences nearest to what was heard, the nearest first.
 
@@ -81,86 +73,84 @@ def align(
         hypotheses: What was heard, of at most ``MAX_SOUNDS`` sounds each.
         limit: Cost per sound above which nothing is of interest.
         n_best: How many at most.
+        near: Cost per sound, above that of the nearest, that is of interest; those
+            above may be left out.
     """
     if not hypotheses:
         return []
-    heard = Heard.build(hypotheses)
-    walk = _Walk(graph, heard, Spans.build(graph, heard), limit)
-    found = sorted(walk.endings(limit))[:n_best]
+    view = View.of(graph, Heard.build(hypotheses))
+    found: list[_Ending] = []
+    for bound in (min(limit, view.least + _FIRST_LOOK), limit):
+        walk = _Walk(graph, view, bound)
+        found = sorted(walk.endings())[:n_best]
+        if bound == limit or (found and found[0][0] + near <= bound):
+            break
     traced = [walk.traced(*ending) for _, *ending in found]
     return sorted(traced, key=lambda alignment: alignment.per_sound)
 
 
 class _Walk:
-    """The way through the graph, for all hypotheses at once."""
+    """The ways through the graph that cost no more than so much, all at once."""
 
-    def __init__(
-        self,
-        graph: SoundGraph,
-        heard: Heard,
-        spans: Spans,
-        limit: float,
-    ) -> None:
-        self._graph, self._heard, self._spans = graph, heard, spans
-        insert = np.append(graph.vocabulary.sounds.costs.insert, np.float32(0))
-        inserted = np.zeros((len(heard.hypotheses), heard.sounds.shape[1] + 1))
-        np.cumsum(insert[heard.sounds], axis=1, out=inserted[:, 1:])
-        self._inserted = inserted.astype(np.float32)
-        n_heard = np.arange(heard.sounds.shape[1] + 1, dtype=np.float32)
-        self._bound = limit * n_heard + _HEADROOM
-        # The least cost of having heard so many sounds, whatever the place; of places
-        # that any words lead to it says nothing.
-        shape = (len(heard.hypotheses), heard.sounds.shape[1] + 1)
-        self._best = np.full(shape, NEVER, np.float32)
-        self._over = _by_stretch(spans.words)
-        self._over_lists = _by_stretch(spans.lists)
+    def __init__(self, graph: SoundGraph, view: View, bound: float) -> None:
+        self._graph, self._view, self._bound = graph, view, bound
+        self._heard, self._inserted = view.heard, view.inserted
+        self._words_over = view.within(view.words, bound)
+        self._lists_over = view.within(view.lists, bound)
         self._use_edges()
-        self._is_loose = graph.is_loose[self._places]
         self._walk()
 
     def _use_edges(self) -> None:
-        """Keeps the edges whose words were heard, in the order of the walk."""
-        graph, spans = self._graph, self._spans
-        rows = np.where(graph.words < 0, LISTED - graph.words, spans.rows[graph.words])
-        used = np.flatnonzero((rows >= 0) | (graph.words == FREE))
-        places = np.unique(
-            np.concatenate(([0], graph.sources[used], graph.targets[used]))
-        )
-        self._places = places
-        self._sources = np.searchsorted(places, graph.sources[used])
-        self._targets = np.searchsorted(places, graph.targets[used])
-        self._rows = rows[used]
-        levels = graph.levels[graph.sources[used]]
-        order = np.lexsort((self._targets, levels))
-        self._sources, self._targets = self._sources[order], self._targets[order]
-        self._rows, self._words = self._rows[order], graph.words[used][order]
-        bounds = np.flatnonzero(np.diff(levels[order])) + 1
-        self._levels = np.split(np.arange(len(order)), bounds)
+        """Keeps the edges whose words may have been heard, in the order of the walk."""
+        graph = self._graph
+        listed = LISTED - graph.words
+        rows = np.where(graph.words < 0, listed, self._view.spans.rows[graph.words])
+        is_used = graph.words == FREE
+        for is_kind, over in (
+            (graph.words >= 0, self._words_over),
+            (graph.words <= LISTED, self._lists_over),
+        ):
+            was_heard = np.append((over < NEVER).any(axis=(0, 2, 3)), False)
+            is_used[is_kind] = was_heard[rows[is_kind]]
+        used = np.flatnonzero(is_used)
+        sources, targets = graph.sources[used], graph.targets[used]
+        is_met = np.zeros(len(graph.levels), np.bool_)
+        is_met[0] = is_met[sources] = is_met[targets] = True
+        self._places = np.flatnonzero(is_met)
+        numbers = np.cumsum(is_met) - 1
+        self._sources, self._targets = numbers[sources], numbers[targets]
+        self._rows, self._words = rows[used], graph.words[used]
+        levels = graph.levels[sources]
+        bounds = np.flatnonzero(np.diff(levels)) + 1
+        self._levels = np.split(np.arange(len(used)), bounds)
 
     def _walk(self) -> None:
-        heard = self._heard
-        n, longest = heard.sounds.shape
-        self._costs = np.full((len(self._places), n, longest + 1), NEVER, np.float32)
-        for row, one in enumerate(heard.hypotheses):
-            for word in one.begins:
-                self._costs[0, row, one.starts[word]] = 0
+        view = self._view
+        n, n_sounds = self._inserted.shape
+        self._costs = np.full((len(self._places), n, n_sounds), NEVER, np.float32)
+        for row in range(n):
+            self._costs[0, row, self._heard.begins(row)] = 0
+        totals = view.totals(self._bound)
+        # What may be spent up to a sound: what is left after it has to do for the rest.
+        strict, loose = totals - view.strict.after, totals - view.loose.after
+        is_loose = self._graph.is_loose[self._places][:, None, None]
         for level in self._levels:
             sources = self._sources[level]
-            left = np.unique(sources)
-            costs = self._costs[left]
-            best = np.minimum.accumulate(self._best[:, ::-1], axis=1)[:, ::-1]
-            costs[costs > np.minimum(self._bound, best + _BEAM)] = NEVER
+            if not len(sources):
+                continue
+            first = sources.min()
+            costs = self._costs[first : sources.max() + 1]
             gaps = costs - self._inserted
             np.minimum.accumulate(gaps, axis=2, out=gaps)
             gaps += self._inserted
-            np.minimum(gaps, NEVER, out=gaps)
-            self._costs[left] = gaps
-            alive = gaps < NEVER  # (places, hypotheses, sounds heard)
+            most = np.where(is_loose[first : first + len(costs)], loose, strict)
+            np.copyto(costs, np.where(gaps > most, NEVER, gaps))
+            alive = costs < NEVER  # (places, hypotheses, sounds heard)
             is_reached = np.asarray(alive.any(axis=(1, 2)))
-            reached = is_reached[np.searchsorted(left, sources)]
             heard_of = np.flatnonzero(alive.any(axis=(0, 1)))
             if len(heard_of):
-                self._step(level[reached], slice(heard_of[0], heard_of[-1] + 1))
+                reached = level[is_reached[sources - first]]
+                self._step(reached, slice(heard_of[0], heard_of[-1] + 1))
 
     def _step(self, level: npt.NDArray[np.int64], since: slice) -> None:
         """Takes edges, from places where so many sounds may have been heard."""
@@ -170,12 +160,12 @@ class _Walk:
             self._arrive(free, slice(None), self._freely(free))
         listed = level[words <= LISTED]
         if len(listed):
-            self._spoken(listed, since, self._over_lists)
-        lengths = self._spans.lengths[self._rows[level]]
+            self._spoken(listed, since, self._lists_over)
+        lengths = self._view.spans.lengths[self._rows[level]]
         for low, high in _STEP_LENGTHS:
             edges = level[(words >= 0) & (lengths >= low) & (lengths <= high)]
             if len(edges):
-                self._spoken(edges, since, self._over[: high + SLACK + 1])
+                self._spoken(edges, since, self._words_over[: high + SLACK + 1])
 
     def _spoken(self, edges: npt.NDArray[np.int64], since: slice, over: Floats) -> None:
         """Takes edges whose words are heard, over stretches up to some length."""
@@ -212,10 +202,6 @@ class _Walk:
         best = np.minimum.reduceat(arrived, firsts, axis=0)
         to = targets[firsts]
         self._costs[to, :, heard] = np.minimum(self._costs[to, :, heard], best)
-        is_strict = ~self._is_loose[to]
-        if is_strict.any():
-            here = self._best[:, heard]
-            np.minimum(here, best[is_strict].min(axis=0), out=here)
 
     def _freely(self, edges: npt.NDArray[np.int64]) -> Floats:
         """Returns the costs after one or more whole words, whatever they are."""
@@ -223,27 +209,26 @@ class _Walk:
         arrived = np.full_like(before, NEVER)
         for row, one in enumerate(self._heard.hypotheses):
             at = np.array(one.starts)
-            spent = _FREE_COST * at
+            spent = FREE_COST * at
             costs = before[:, row, at] - spent
             best = np.minimum.accumulate(costs, axis=1)[:, :-1] + spent[1:]
             arrived[:, row, at[1:]] = best
         return arrived
 
-    def endings(self, limit: float) -> Iterator[tuple[float, int, int, int, int]]:
+    def endings(self) -> Iterator[_Ending]:
         """Yields where sentences end well enough.
 
         The cost per sound, so far as it is known before the sentence is, then intent,
         place, hypothesis and sound.
         """
-        graph, heard = self._graph, self._heard
+        graph = self._graph
         known = np.isin(graph.accepting, self._places)
         places = np.searchsorted(self._places, graph.accepting[known])
         intents = graph.intents[known]
         if not len(places):
             return
-        for row, one in enumerate(heard.hypotheses):
-            ends = [one.starts[word] for word in one.ends] or [int(heard.lengths[row])]
-            last = np.array(ends)
+        for row, one in enumerate(self._heard.hypotheses):
+            last = np.array(self._heard.ends(row))
             # Up to each end, and what is heard in between is too much.
             costs = self._costs[places, row]
             gaps = np.minimum.accumulate(costs - self._inserted[row], axis=1)
@@ -253,7 +238,7 @@ class _Walk:
             estimates = costs / np.maximum(last[best], 1) + one.penalty
             seen: set[int] = set()
             for at in np.argsort(estimates, kind="stable"):
-                if estimates[at] > limit:
+                if estimates[at] > self._bound:
                     break
                 if int(intents[at]) not in seen:
                     seen.add(int(intents[at]))
@@ -270,7 +255,7 @@ class _Walk:
         costs = self._costs[:, row]
         inserted = self._inserted[row]
         gaps = np.minimum.accumulate(costs[place] - inserted)
-        total = float(gaps[end] + inserted[end])
+        total = round(float(gaps[end] + inserted[end]), 4)
         at, words = end, []
         n_meant, n_free = 0, 0
         while not self._begins(place, row, at):
@@ -294,29 +279,25 @@ class _Walk:
             words=tuple(reversed(words)),
             hypothesis=row,
             cost=total,
-            per_sound=max(0.0, total - _FREE_COST * n_free) / n_sounds + one.penalty,
+            per_sound=max(0.0, total - FREE_COST * n_free) / n_sounds + one.penalty,
         )
 
     def _begins(self, place: int, row: int, at: int) -> bool:
-        one = self._heard.hypotheses[row]
-        return place == 0 and at in [one.starts[word] for word in one.begins]
+        return place == 0 and at in self._heard.begins(row)
 
     def _came_by(self, place: int, row: int, at: int) -> tuple[int, int]:
         """Returns the edge by which a place was reached, and where that began."""
         edges = np.flatnonzero(self._targets == place)
         costs = self._costs[:, row]
         best, found = NEVER, (-1, at)
-        for among, spans in (
-            (edges[self._words[edges] >= 0], self._spans.words),
-            (edges[self._words[edges] <= LISTED], self._spans.lists),
+        for among, over in (
+            (edges[self._words[edges] >= 0], self._words_over),
+            (edges[self._words[edges] <= LISTED], self._lists_over),
         ):
-            width = min(at, spans.costs.shape[2] - 1)
-            starts = np.arange(at - width, at + 1)
             if len(among):
-                windows = spans.windows[row, starts]
-                rows = self._rows[among][:, None]
-                came = costs[self._sources[among][:, None], starts]
-                came = came + spans.costs[rows, windows, at - starts]
+                starts = np.arange(max(0, at - len(over) + 1), at + 1)
+                spans = over[at - starts, self._rows[among][:, None], row, starts]
+                came = costs[self._sources[among][:, None], starts] + spans
                 which = np.unravel_index(came.argmin(), came.shape)
                 if came[which] < best:
                     best = came[which]
@@ -324,7 +305,7 @@ class _Walk:
         bounds = [start for start in self._heard.hypotheses[row].starts if start < at]
         for edge in edges[self._words[edges] == FREE]:
             if at in self._heard.hypotheses[row].starts:
-                spent = _FREE_COST * (at - np.array(bounds))
+                spent = FREE_COST * (at - np.array(bounds))
                 came = costs[self._sources[edge], bounds] + spent
                 if came.min() < best:
                     best, found = came.min(), (int(edge), bounds[int(came.argmin())])
@@ -342,14 +323,8 @@ class _Walk:
             return [""], 0
         if word > FREE:
             spelled = self._graph.vocabulary.words[word]
-            return [spelled], int(self._spans.lengths[self._rows[edge]])
+            return [spelled], int(self._view.spans.lengths[self._rows[edge]])
         number = LISTED - word
         table = self._graph.lists[number]
-        window = self._spans.lists.windows[row, start]
-        phrase = self._spans.phrases[number, window, end - start]
+        phrase = self._view.spans.phrases[end - start, number, row, start]
         return list(reversed(table.phrases[phrase])), int(table.lengths[phrase])
-
-
-def _by_stretch(spans: WordSpans) -> Floats:
-    """Returns costs by sounds of the stretch, row, hypothesis, and first sound."""
-    return np.ascontiguousarray(spans.costs[:, spans.windows].transpose(3, 0, 1, 2))

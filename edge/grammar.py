@@ -121,8 +121,13 @@ def match(
 
 def tokens_of(lexicon: Lexicon, text: str) -> tuple[Token, ...]:
     """Returns the words of what was said, in the language of the lexicon."""
-    in_mandarin = lexicon.pack.language == "zh"
-    return mandarin.normalise_zh(text) if in_mandarin else normalise(text)
+    return _tokens_of(lexicon.pack.language, text)
+
+
+@functools.lru_cache(maxsize=32)
+def _tokens_of(language: str, text: str) -> tuple[Token, ...]:
+    """Returns the same; an utterance is looked at whole and in parts."""
+    return mandarin.normalise_zh(text) if language == "zh" else normalise(text)
 
 
 def sentences_of(lexicon: Lexicon, text: str, tokens: tuple[Token, ...]) -> list[Said]:

@@ -18,10 +18,12 @@ from edge.alignment import MAX_SOUNDS, Alignment, align
 from edge.grammar import MAX_WORDS, Said, around, sentences_of, tokens_of
 from edge.lexicon import Lexicon
 from edge.normalise import Token
-from edge.word_spans import Hypothesis
+from edge.sound_windows import Hypothesis
 
 LIMIT = 0.3
 """Cost per sound, free text counted, above which a sentence is not looked at."""
+NEAR = 0.03
+"""Cost per sound, above that of the nearest, by which others are near, too."""
 RANK_COST = 0.002
 """Cost per sound of each hypothesis that is more likely than one."""
 HALF_SURE = 0.24
@@ -100,7 +102,11 @@ def _by_sound(
     found: dict[str, Candidate] = {}
     sentences: set[tuple[str, ...]] = set()
     for alignment in align(
-        lexicon.sound, [hypotheses[n] for n in used], limit=LIMIT, n_best=_N_ALIGNED
+        lexicon.sound,
+        [hypotheses[n] for n in used],
+        limit=LIMIT,
+        n_best=_N_ALIGNED,
+        near=NEAR,
     ):
         if not alignment.intent:
             break  # it is nearer to what means nothing

@@ -15,7 +15,8 @@ from dataclasses import replace
 from edge.asr import Transcript
 from edge.grammar import Said, sentences_of, tokens_of
 from edge.lexicon import Lexicon
-from edge.nearest import Candidate, by_sound
+from edge.nearest import Candidate
+from edge.nearest import by_sound as nearest_by_sound
 from edge.normalise import Token, words_of
 
 MAX_CUTS = 6
@@ -78,14 +79,24 @@ _BREAKS = frozenset(",.;!?，。；！？、")
 _MAX_LOOKS = 4
 _MENDED = 0.9
 """Confidence of a command that was put together."""
+_Look = Callable[[Lexicon, Transcript, tuple[Token, ...]], Candidate | None]
 
 
-def in_parts(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
+def in_parts(
+    lexicon: Lexicon, heard: Transcript, *, by_sound: bool
+) -> tuple[Candidate, ...]:
     """Returns the commands that an utterance of several parts says in the end.
 
     None where its parts are not all commands.
+
+    Args:
+        lexicon: What can be said now.
+        heard: The utterance.
+        by_sound: Whether parts may be near to commands; else their words have to be
+            those of commands, which is soon known.
     """
-    return _corrected(lexicon, heard) or _several(lexicon, heard)
+    look = _part if by_sound else _exact_part
+    return _corrected(lexicon, heard, look) or _several(lexicon, heard, look)
 
 
 def goes_on(lexicon: Lexicon, text: str) -> bool:
@@ -120,7 +131,7 @@ def _found(
         at = max(ends, default=at + 1)
 
 
-def _several(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
+def _several(lexicon: Lexicon, heard: Transcript, look: _Look) -> tuple[Candidate, ...]:
     """Returns the parts of an utterance that asks for several things, all of them."""
     text = heard.text
     tokens = tokens_of(lexicon, text)
@@ -142,7 +153,7 @@ def _several(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
     found = _all_said(ways, tokens, exact)
     if not found:
         # To look at sounds takes long: only where some part is beyond doubt.
-        near = functools.cache(functools.partial(_part, lexicon, heard))
+        near = functools.cache(functools.partial(look, lexicon, heard))
         likely = [way for way in ways if any(exact(tokens[a:b]) for a, b in way)]
         found = _all_said(likely[:_MAX_LOOKS], tokens, near)
     return min(found, key=lambda parts: sum(part.cost for part in parts), default=())
@@ -192,13 +203,15 @@ def _part(
         return exact
     start, end = tokens[0].start, tokens[-1].end
     padded = " " * start + heard.text[start:end]
-    found = by_sound(lexicon, [padded], heard.confidence)
+    found = nearest_by_sound(lexicon, [padded], heard.confidence)
     if found and found[0].confidence >= lexicon.pack.confidence:
         return replace(found[0], said=replace(found[0].said, text=heard.text))
     return None
 
 
-def _corrected(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
+def _corrected(
+    lexicon: Lexicon, heard: Transcript, look: _Look
+) -> tuple[Candidate, ...]:
     """Returns what is meant in the end by an utterance that corrects itself."""
     tokens = tokens_of(lexicon, heard.text)
     words = [token.text for token in tokens]
@@ -208,8 +221,8 @@ def _corrected(lexicon: Lexicon, heard: Transcript) -> tuple[Candidate, ...]:
             continue
         meant = (
             _exact_part(lexicon, heard, after)
-            or _mended(lexicon, heard, before, after)
-            or _part(lexicon, heard, after)
+            or _mended(lexicon, heard, before, after, look)
+            or look(lexicon, heard, after)
         )
         if meant is not None:
             return (meant,)
@@ -221,12 +234,13 @@ def _mended(
     heard: Transcript,
     before: tuple[Token, ...],
     after: tuple[Token, ...],
+    look: _Look,
 ) -> Candidate | None:
     """Returns a command in which a correction stands for what it corrects.
 
     The fewest words give way to it, and of those the last.
     """
-    first = _part(lexicon, heard, before)
+    first = look(lexicon, heard, before)
     if first is not None:
         before = first.said.tokens
     while after and after[-1].text in _TRAILING:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.phonetics.sounds import Form, Sounds
 from edge.slot_values import Numbers, Phrases, SlotWords
-from edge.word_graph import SlotEdge, WordGraph
+from edge.word_graph import SlotEdge, WordGraph, in_order
 
 Indices = npt.NDArray[np.int32]
 FREE = -1
@@ -218,29 +218,10 @@ def _levels(n: int, edges: Sequence[tuple[int, int, int]]) -> list[int]:
     for source, target, length in edges:
         leaving[source].append((target, length))
     levels = [0] * n
-    for place in _in_order([[target for target, _ in ways] for ways in leaving]):
+    for place in in_order([[target for target, _ in ways] for ways in leaving]):
         for target, length in leaving[place]:
             levels[target] = max(levels[target], levels[place] + length)
     return levels
-
-
-def _in_order(after: Sequence[Sequence[int]]) -> list[int]:
-    """Returns the places, each after all that lead to it (Kahn 1962).
-
-    Args:
-        after: The places that each leads to.
-    """
-    n_before = [0] * len(after)
-    for targets in after:
-        for target in targets:
-            n_before[target] += 1
-    order = [place for place, n in enumerate(n_before) if not n]
-    for place in order:
-        for target in after[place]:
-            n_before[target] -= 1
-            if not n_before[target]:
-                order.append(target)
-    return order
 
 
 Words = PhraseTable | Network | None
@@ -257,11 +238,12 @@ class SoundGraph:
     """(n,); below 0 ``FREE`` for edges that take any words, or ``LISTED``."""
     targets: Indices
     levels: Indices
-    """Of the places."""
+    """Of the places, which are in their order; edges are in that of the levels of their
+    sources, then of their targets."""
     lists: tuple[PhraseTable, ...]
     """What edges of ``LISTED`` words take."""
     is_loose: npt.NDArray[np.bool_]
-    """Of the places: whether an edge that takes any words leads there."""
+    """Of the places: whether an edge that takes any words follows, there or later."""
     accepting: Indices
     """Places at which a sentence may end, once for each intent."""
     intents: Indices
@@ -275,8 +257,9 @@ class SoundGraphs:
     """Builds graphs, and keeps what does not change from one to the next."""
 
     vocabulary: Vocabulary
-    _merged: tuple[WordGraph, _Skeleton] | None = None
+    _templates: tuple[WordGraph, _Skeleton] | None = None
     _known: dict[str, tuple[SlotWords, Words]] = field(default_factory=dict)
+    _built: tuple[tuple[object, ...], SoundGraph] | None = None
 
     def build(
         self,
@@ -293,13 +276,20 @@ class SoundGraphs:
             lists: What the slots can be filled with.
             never: Words that mean no intent; the name of theirs is empty.
         """
-        if self._merged is None or self._merged[0] is not graph:
-            skeleton = _skeleton(graph, intents, self.vocabulary)
-            self._merged = (graph, _with_others(skeleton, never, self.vocabulary))
-        skeleton = self._merged[1]
+        if self._templates is None or self._templates[0] is not graph:
+            skeleton = _skeleton(graph, intents, never, self.vocabulary)
+            self._templates = (graph, skeleton)
+        skeleton = self._templates[1]
         names = dict.fromkeys(edge.list_name for _, edge in skeleton.slots)
         words = {name: self._of(name, lists[name]) for name in names}
-        return _filled(skeleton, words, self.vocabulary)
+        # What a list holds is not in the graph, but what kind of words it is.
+        kinds = [each if isinstance(each, Network) else None for each in words.values()]
+        free = [each is None for each in words.values()]
+        key = (skeleton, *kinds, *free)
+        if self._built is None or self._built[0] != key:
+            self._built = (key, _filled(skeleton, words, self.vocabulary))
+        tables = [each for each in words.values() if isinstance(each, PhraseTable)]
+        return replace(self._built[1], lists=tuple(tables))
 
     def _of(self, name: str, words: SlotWords) -> Words:
         known = self._known.get(name)
@@ -331,63 +321,31 @@ class _Skeleton:
 
 
 def _skeleton(
-    graph: WordGraph, intents: Sequence[str], vocabulary: Vocabulary
+    graph: WordGraph,
+    intents: Sequence[str],
+    never: Sequence[tuple[str, ...]],
+    vocabulary: Vocabulary,
 ) -> _Skeleton:
-    """Returns the graph with places that the same words reach made one.
-
-    A hundred templates that begin with the same rule each hold their own copy of it.
-    Two places whose edges come from the same places with the same words are reached by
-    the same sentences, so that what follows either may follow both.
-    """
-    order = _in_order(
-        [
-            [t for targets in state.words.values() for t in targets]
-            + [edge.target for edge in state.slots]
-            for state in graph.states
-        ]
-    )
-    entering: dict[int, set[tuple[int, object]]] = {place: set() for place in order}
-    merged: dict[int, int] = {}
-    by_edges: dict[frozenset[tuple[int, object]], int] = {}
-    words: dict[tuple[int, int, int], None] = {}
-    slots: dict[tuple[int, SlotEdge], None] = {}
+    """Returns the templates as edges, and sentences that mean no intent."""
+    words: list[tuple[int, int, int]] = []
+    slots: list[tuple[int, SlotEdge]] = []
     accepts: dict[tuple[int, str], None] = {}
-    for place in order:
-        key = frozenset(entering[place])
-        number = merged[place] = by_edges.setdefault(key, len(by_edges))
-        state = graph.states[place]
+    for place, state in enumerate(graph.states):
         for spelled, targets in state.words.items():
-            for target in targets:
-                entering[target].add((number, spelled))
-        for edge in state.slots:
-            entering[edge.target].add((number, (edge.list_name, edge.slot)))
-    for place in order:
-        state, number = graph.states[place], merged[place]
-        for spelled, targets in state.words.items():
-            word = vocabulary.number(spelled)
-            words |= dict.fromkeys((number, word, merged[t]) for t in targets)
-        for edge in state.slots:
-            to = SlotEdge(edge.list_name, edge.slot, merged[edge.target])
-            slots[number, to] = None
-        accepts |= dict.fromkeys((number, intents[s]) for s in state.accepts)
-    return _Skeleton(len(by_edges), list(words), list(slots), list(accepts))
-
-
-def _with_others(
-    skeleton: _Skeleton, sentences: Sequence[tuple[str, ...]], vocabulary: Vocabulary
-) -> _Skeleton:
-    """Returns the templates and sentences that mean no intent."""
-    n_places = skeleton.n_places
-    words, accepts = list(skeleton.words), list(skeleton.accepts)
-    for sentence in sentences:
+            number = vocabulary.number(spelled)
+            words += [(place, number, target) for target in targets]
+        slots += [(place, edge) for edge in state.slots]
+        accepts |= dict.fromkeys((place, intents[n]) for n in state.accepts)
+    n_places = len(graph.states)
+    for sentence in never:
         place = 0
         for spelled in sentence:
             words.append((place, vocabulary.number(spelled), n_places))
             place = n_places
             n_places += 1
         if place:
-            accepts.append((place, ""))
-    return _Skeleton(n_places, words, skeleton.slots, accepts)
+            accepts[place, ""] = None
+    return _Skeleton(n_places, words, slots, list(accepts))
 
 
 def _filled(
@@ -429,7 +387,9 @@ def _filled(
         edges.append(np.stack((sources, network.words, targets), axis=1))
         all_levels.append(network.levels[1:] + levels[at])
         n_places += len(network.levels) - 1
-    columns = np.concatenate(edges)
+    columns, levels_of, numbers_of = _in_order_of_levels(
+        np.concatenate(edges), np.concatenate(all_levels)
+    )
     names = tuple(dict.fromkeys(name for _, name in skeleton.accepts))
     accepts = np.array(
         [(place, names.index(name)) for place, name in skeleton.accepts], np.int32
@@ -438,23 +398,37 @@ def _filled(
         sources=columns[:, 0],
         words=columns[:, 1],
         targets=columns[:, 2],
-        levels=np.concatenate(all_levels),
+        levels=levels_of,
         lists=tuple(tables.values()),
         is_loose=_is_loose(columns, n_places),
-        accepting=accepts[:, 0],
+        accepting=numbers_of[accepts[:, 0]],
         intents=accepts[:, 1],
         names=names,
         vocabulary=vocabulary,
     )
 
 
+def _in_order_of_levels(
+    edges: Indices, levels: Indices
+) -> tuple[Indices, Indices, Indices]:
+    """Returns edges and levels with the places numbered anew, and their new numbers."""
+    order = np.argsort(levels, kind="stable")
+    numbers = np.empty(len(order), np.int32)
+    numbers[order] = np.arange(len(order))
+    levels = levels[order]
+    columns = np.stack(
+        (numbers[edges[:, 0]], edges[:, 1], numbers[edges[:, 2]]), axis=1
+    )
+    by_level = np.lexsort((columns[:, 2], levels[columns[:, 0]]))
+    return np.asfortranarray(columns[by_level]), levels, numbers
+
+
 def _is_loose(edges: Indices, n_places: int) -> npt.NDArray[np.bool_]:
-    """Returns the places that lie behind an edge that takes any words."""
+    """Returns the places before an edge that takes any words."""
     is_loose = np.zeros(n_places, np.bool_)
-    reached = edges[edges[:, 1] == FREE, 2]
-    while len(reached):
-        is_loose[reached] = True
-        following = np.isin(edges[:, 0], reached)
-        reached = np.unique(edges[following, 2])
-        reached = reached[~is_loose[reached]]
+    before = edges[edges[:, 1] == FREE, 0]
+    while len(before):
+        is_loose[before] = True
+        before = np.unique(edges[np.isin(edges[:, 2], before), 0])
+        before = before[~is_loose[before]]
     return is_loose

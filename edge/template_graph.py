@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from edge.han import HAN, is_han
 from edge.normalise import words_of
-from edge.word_graph import SlotEdge, State, WordGraph
+from edge.word_graph import SlotEdge, State, WordGraph, merged
 from models.pack import PackError, Template
 from models.template import AnyOrder, Choice, Node, RuleRef, Series, SlotRef, Words
 
@@ -155,7 +155,7 @@ class _Spelling:
         while self._pending:
             place = self._pending.pop()
             self._spell(place, self.states[self._numbers[place]])
-        return WordGraph(tuple(self.states))
+        return merged(WordGraph(tuple(self.states)))
 
     def _state_at(self, place: int) -> int:
         place = self._meeting(place)

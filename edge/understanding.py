@@ -15,7 +15,6 @@ from edge.grammar import completeness as exact_completeness
 from edge.intent import Intent
 from edge.lexicon import Lexicon
 from edge.nearest import Candidate, by_sound, candidates
-from edge.normalise import words_of
 from edge.parts import goes_on, in_parts, swallows_parts
 from edge.referents import Referents
 
@@ -48,13 +47,14 @@ def understand(
         transcript: What was heard.
         referents: What "that" and "it" may mean.
     """
-    texts = _texts(transcript)
+    texts = _texts(lexicon, transcript)
     if not texts:
         return NOTHING
     whole = candidates(lexicon, texts, transcript.confidence)
     sure = [one for one in whole if one.confidence >= lexicon.pack.confidence]
     if not sure or sure[0].cost > 0 or swallows_parts(sure[0].said):
-        parts = in_parts(lexicon, transcript)
+        is_clear = bool(sure) and not swallows_parts(sure[0].said)
+        parts = in_parts(lexicon, transcript, by_sound=not is_clear)
         cost = max((part.cost for part in parts), default=math.inf)
         if parts and (not sure or cost <= sure[0].cost):
             return _meaning(lexicon, parts, referents, (*parts, *whole), texts[0])
@@ -90,16 +90,17 @@ def completeness(lexicon: Lexicon, heard: Transcript) -> Completeness:
         return how
     if goes_on(lexicon, heard.text):
         return Completeness.OPEN
-    found = by_sound(lexicon, _texts(heard), heard.confidence)
+    found = by_sound(lexicon, _texts(lexicon, heard), heard.confidence)
     is_sure = bool(found) and found[0].confidence >= lexicon.pack.confidence
     return Completeness.COMPLETE if is_sure else Completeness.OPEN
 
 
-def _texts(transcript: Transcript) -> list[str]:
+def _texts(lexicon: Lexicon, transcript: Transcript) -> list[str]:
     """Returns the hypotheses that differ in words."""
     texts: dict[tuple[str, ...], str] = {}
     for text in (transcript.text, *transcript.alternatives)[:N_HYPOTHESES]:
-        texts.setdefault(words_of(text), text)
+        words = tuple(token.text for token in tokens_of(lexicon, text))
+        texts.setdefault(words, text)
     texts.pop((), None)
     return list(texts.values())
 

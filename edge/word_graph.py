@@ -8,7 +8,7 @@ time is words times states, whatever the templates; nothing is tried twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.pack import Value
 
@@ -30,6 +30,11 @@ class State:
     slots: list[SlotEdge] = field(default_factory=list)
     accepts: list[int] = field(default_factory=list)
     """Sentences that may end here, by position in the graph's sentences."""
+
+    def targets(self) -> list[int]:
+        """Returns the states that this one leads to."""
+        by_words = [target for targets in self.words.values() for target in targets]
+        return by_words + [edge.target for edge in self.slots]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +71,62 @@ class Reading:
     end: int
     """After the last word."""
     slots: tuple[Filled, ...]
+
+
+def in_order(after: Sequence[Sequence[int]]) -> list[int]:
+    """Returns the places of an acyclic graph, each after all that lead to it.
+
+    Kahn (1962). Places without any edge into them come first.
+
+    Args:
+        after: The places that each leads to.
+    """
+    n_before = [0] * len(after)
+    for targets in after:
+        for target in targets:
+            n_before[target] += 1
+    order = [place for place, n in enumerate(n_before) if not n]
+    for place in order:
+        for target in after[place]:
+            n_before[target] -= 1
+            if not n_before[target]:
+                order.append(target)
+    return order
+
+
+def merged(graph: WordGraph) -> WordGraph:
+    """Returns the graph with states that the same words reach made one.
+
+    A hundred templates that begin with the same rule each hold their own copy of it.
+    Two states whose edges come from the same states with the same words are reached by
+    the same sentences, so that what follows either may follow both.
+    """
+    order = in_order([state.targets() for state in graph.states])
+    entering: list[set[tuple[int, str, str]]] = [set() for _ in order]
+    numbers = [0] * len(order)
+    by_edges: dict[frozenset[tuple[int, str, str]], int] = {}
+    for at in order:
+        number = by_edges.setdefault(frozenset(entering[at]), len(by_edges))
+        numbers[at] = number
+        state = graph.states[at]
+        for word, targets in state.words.items():
+            for target in targets:
+                entering[target].add((number, word, ""))
+        for edge in state.slots:
+            entering[edge.target].add((number, edge.slot, edge.list_name))
+    states = [State() for _ in by_edges]
+    for at in order:
+        state, kept = graph.states[at], states[numbers[at]]
+        for word, targets in state.words.items():
+            known = kept.words.setdefault(word, [])
+            to = dict.fromkeys(numbers[target] for target in targets)
+            known += [target for target in to if target not in known]
+        for edge in state.slots:
+            leads = replace(edge, target=numbers[edge.target])
+            if leads not in kept.slots:
+                kept.slots.append(leads)
+        kept.accepts += state.accepts
+    return WordGraph(tuple(states))
 
 
 Endings = Callable[[str, int], Iterable[tuple[int, Value | None, bool]]]

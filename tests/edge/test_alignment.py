@@ -17,8 +17,8 @@ from edge.alignment import MAX_SOUNDS, Alignment, HeardAs, align
 from edge.phonetics.sounds import Sounds
 from edge.slot_values import AnyWords, Phrases, SlotWords
 from edge.sound_graph import SoundGraph, SoundGraphs, Vocabulary
+from edge.sound_windows import Hypothesis
 from edge.template_graph import build_graph
-from edge.word_spans import Hypothesis
 from models.pack import Template
 from models.template import parse_template
 

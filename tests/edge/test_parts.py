@@ -26,7 +26,7 @@ def explorer() -> Lexicon:
 
 
 def parts(text: str) -> tuple[Candidate, ...]:
-    return in_parts(explorer(), Transcript(text=text))
+    return in_parts(explorer(), Transcript(text=text), by_sound=True)
 
 
 def meant(text: str) -> list[Meaning]:

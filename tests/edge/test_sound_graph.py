@@ -20,8 +20,8 @@ from edge.phonetics.sounds import Sounds
 from edge.scene import Scene, SceneObject
 from edge.slot_values import Numbers, Phrases
 from edge.sound_graph import FREE, LISTED, SoundGraph
+from edge.sound_windows import Hypothesis
 from edge.word_graph import WordGraph
-from edge.word_spans import Hypothesis
 from models.pack_file import load_pack
 
 PACKS = ("barista", "explorer")
@@ -230,7 +230,7 @@ def test_shared_beginnings_are_kept_once() -> None:
 def test_only_lists_that_changed_are_built_again(tmp_path: Path) -> None:
     before = small(tmp_path, a_thing("boat"), a_thing("harbour", tag="place"))
     networks = dict(before.graphs._known)
-    merged = before.graphs._merged
+    templates = before.graphs._templates
     scene = Scene(
         revision=1,
         objects=(a_thing("boat"), a_thing("kite"), a_thing("harbour", tag="place")),
@@ -239,7 +239,7 @@ def test_only_lists_that_changed_are_built_again(tmp_path: Path) -> None:
     after = build_lexicon(before.pack, scene, previous=before)
 
     assert after.graphs is before.graphs
-    assert after.graphs._merged is merged
+    assert after.graphs._templates is templates
     kept = {
         name
         for name, (_, network) in after.graphs._known.items()

@@ -1,0 +1,237 @@
+"""How near what can be said is to what was heard, from each sound on.
+
+A glance tells where something may have been heard; there it is aligned to every stretch
+of sounds at once, by weighted edit distance (Wagner and Fischer 1974).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from edge.phonetics.costs import EditCosts
+
+Floats = npt.NDArray[np.float32]
+Sounds = npt.NDArray[np.int16]
+Rows = npt.NDArray[np.int64]
+NEVER = np.float32(1e4)
+SLACK = 3
+"""Sounds more than its own that something may stretch over."""
+MOST_PER_SOUND = 0.75
+"""Cost of something, per sound of it, above which it was not heard."""
+_NEAR = 0.5
+"""Cost per sound, at a glance, by which a window may be worse than the best one."""
+_MAX_WINDOWS = 10
+"""That a way to say something is aligned to."""
+_LENGTHS = ((0, 2), (3, 4), (5, 8), (9, 1000))
+"""Of forms that are aligned together; the arrays are as wide as the longest one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypothesis:
+    """What the recogniser heard, as sounds."""
+
+    sounds: Sounds
+    """(n,)"""
+    starts: tuple[int, ...]
+    """First sound of each word, and the number of sounds."""
+    begins: tuple[int, ...] = (0,)
+    """Words at which a sentence may begin."""
+    ends: tuple[int, ...] = ()
+    """Words before which it may end; after the last one where there are none."""
+    penalty: float = 0.0
+    """Added to the cost per sound: how much less likely it is than the best one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """All hypotheses, side by side."""
+
+    hypotheses: Sequence[Hypothesis]
+    sounds: Sounds
+    """(hypotheses, longest), -1 after the end."""
+    lengths: npt.NDArray[np.int32]
+
+    @classmethod
+    def build(cls, hypotheses: Sequence[Hypothesis]) -> Heard:
+        """Returns hypotheses side by side."""
+        lengths = np.array([len(one.sounds) for one in hypotheses], np.int32)
+        sounds = np.full((len(hypotheses), max(lengths, default=0)), -1, np.int16)
+        for row, one in enumerate(hypotheses):
+            sounds[row, : len(one.sounds)] = one.sounds
+        return cls(hypotheses, sounds, lengths)
+
+    def begins(self, row: int) -> list[int]:
+        """Returns the sounds of a hypothesis at which a sentence may begin."""
+        one = self.hypotheses[row]
+        return [one.starts[word] for word in one.begins]
+
+    def ends(self, row: int) -> list[int]:
+        """Returns the sounds before which it may end."""
+        one = self.hypotheses[row]
+        return [one.starts[word] for word in one.ends] or [int(self.lengths[row])]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forms:
+    """Sounds in a row: ways to say words, or whole phrases."""
+
+    sounds: Sounds
+    """(n, longest), -1 after the end."""
+    lengths: npt.NDArray[np.int32]
+    """(n,), shorter ones first."""
+
+    def __getitem__(self, rows: Rows) -> Forms:
+        return Forms(self.sounds[rows], self.lengths[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """Each sound that was heard, compared with each that can be said.
+
+    After the end nothing is heard, at a cost that none can pay.
+    """
+
+    sounds: Sounds
+    """(hypotheses, sounds + widest window)"""
+    replaced: Floats
+    """(symbols, hypotheses, sounds): the cost of hearing a sound for a symbol, less
+    that of hearing it for nothing."""
+    inserted: Floats
+    """(hypotheses, sounds + 1): that of hearing so many first sounds for nothing."""
+    glanced: Floats
+    """(symbols, hypotheses, sounds): the least cost of a symbol at a sound or beside
+    it."""
+    glanced_first: Floats
+    """The same for the first sound of a window, before which nothing is looked at."""
+    delete: Floats
+    """(symbols + 1,): the cost of each that is not heard; 0 after the end."""
+
+    @classmethod
+    def of(cls, heard: Heard, costs: EditCosts, width: int) -> Compared:
+        """Returns the comparison, for windows of so many sounds."""
+        n, longest = heard.sounds.shape
+        sounds = np.full((n, longest + 1 + width), -1, np.int16)
+        sounds[:, :longest] = heard.sounds
+        padded = np.pad(
+            costs.substitute, ((0, 0), (0, 1)), constant_values=float(NEVER)
+        )
+        substitute = padded[:, sounds]
+        first = np.minimum(substitute, costs.delete[:, None, None])
+        np.minimum(first[:, :, :-1], substitute[:, :, 1:], out=first[:, :, :-1])
+        glanced = first.copy()
+        np.minimum(glanced[:, :, 1:], substitute[:, :, :-1], out=glanced[:, :, 1:])
+        insert = np.append(costs.insert, NEVER)[sounds]
+        inserted = np.zeros((n, insert.shape[1] + 1), np.float32)
+        insert.cumsum(axis=1, out=inserted[:, 1:])
+        return cls(
+            sounds=sounds,
+            replaced=substitute - np.append(costs.insert, np.float32(0))[sounds],
+            inserted=inserted,
+            glanced=glanced,
+            glanced_first=first,
+            delete=np.append(costs.delete, np.float32(0)),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """What was heard, from each sound on; the same sounds are one window."""
+
+    numbers: npt.NDArray[np.int32]
+    """(hypotheses, longest + 1): the window that begins at each sound."""
+    rows: Rows
+    """(windows,): a hypothesis in which each is."""
+    starts: Rows
+    """(windows,): its first sound there."""
+    width: int
+    compared: Compared
+
+    @classmethod
+    def of(cls, compared: Compared, n_starts: int, width: int) -> Windows:
+        """Returns the windows of so many sounds that begin at the first ones."""
+        numbers = np.empty((len(compared.sounds), n_starts), np.int32)
+        known: dict[bytes, int] = {}
+        firsts: list[tuple[int, int]] = []
+        size = compared.sounds.itemsize
+        for row, sounds in enumerate(compared.sounds):
+            spelled = sounds.tobytes()
+            for at in range(n_starts):
+                key = spelled[size * at : size * (at + width)]
+                number = numbers[row, at] = known.setdefault(key, len(known))
+                if number == len(firsts):
+                    firsts.append((row, at))
+        rows, starts = np.array(firsts).T
+        return cls(numbers, rows, starts, width, compared)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def fit(self, forms: Forms) -> Floats:
+        """Returns (forms, windows): at a glance, the least cost per sound of each.
+
+        Each sound of a form is compared with what stands at its place in a window, or
+        right beside it.
+        """
+        compared = self.compared
+        fit = np.zeros((len(forms.lengths), len(self)), np.float32)
+        for at in range(forms.sounds.shape[1]):
+            first = int(np.searchsorted(forms.lengths, at, "right"))
+            glanced = compared.glanced if at else compared.glanced_first
+            here = glanced[:, self.rows, self.starts + at]  # (symbols, windows)
+            fit[first:] += here[forms.sounds[first:, at]]
+        fit /= np.maximum(forms.lengths, 1)[:, None]
+        return fit
+
+    def aligned(self, forms: Forms, fit: Floats) -> Iterator[tuple[Rows, Rows, Floats]]:
+        """Yields forms, windows, and what the ones cost in the others.
+
+        The latter over so many sounds, (sounds + 1, pairs); only where a glance tells
+        that it may be worth it.
+        """
+        most = np.minimum(MOST_PER_SOUND, fit.min(axis=1, initial=NEVER) + _NEAR)
+        if fit.shape[1] > _MAX_WINDOWS:
+            most = np.minimum(most, np.partition(fit, _MAX_WINDOWS)[:, _MAX_WINDOWS])
+        likely = fit <= most[:, None]
+        for low, high in _LENGTHS:
+            group = np.flatnonzero((forms.lengths >= low) & (forms.lengths <= high))
+            which, where = np.nonzero(likely[group])
+            if len(which):
+                which = group[which]
+                yield which, where, self._aligned(forms[which], where)
+
+    def _aligned(self, forms: Forms, where: Rows) -> Floats:
+        """Returns (sounds + 1, pairs): what a form costs in a window.
+
+        The recurrence of the edit distance, with a row for each sound of a form. Costs
+        are kept less those of hearing all sounds for nothing, so that the sounds within
+        a row that belong to nothing are a running minimum.
+
+        Args:
+            forms: (pairs,), shorter ones first.
+            where: (pairs,) the windows.
+        """
+        compared = self.compared
+        width = min(int(forms.lengths[-1]) + SLACK, self.width)
+        replaced = sliding_window_view(compared.replaced, width, axis=2)
+        rows, starts = self.rows[where], self.starts[where]
+        costs = np.zeros((width + 1, len(where)), np.float32)
+        for at in range(int(forms.lengths[-1])):
+            first = int(np.searchsorted(forms.lengths, at, "right"))
+            meant = forms.sounds[first:, at]  # (pairs,)
+            heard = replaced[meant, rows[first:], starts[first:]].T.copy()
+            after = costs[:, first:]
+            heard += after[:-1]
+            after += compared.delete[meant]
+            np.minimum(after[1:], heard, out=after[1:])
+            for before, here in itertools.pairwise(after):
+                np.minimum(here, before, out=here)
+        inserted = sliding_window_view(compared.inserted, width + 1, axis=1)
+        inserted = inserted[rows, starts].T
+        costs += inserted - inserted[0]
+        return costs
