@@ -15,14 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.outlook import FREE_COST, View
 from edge.sound_graph import FREE, LISTED, SoundGraph
-from edge.sound_windows import NEVER, SLACK, Floats, Heard, Hypothesis
+from edge.sound_windows import NEVER, Floats, Heard, Hypothesis, Rows
 
-_STEP_LENGTHS = ((0, 3), (4, 7), (8, 1 << 30))
-"""Of words that are walked together."""
 _FIRST_LOOK = 0.1
 """Cost per sound, above what is possible at all, that is looked at first."""
 _Ending = tuple[float, int, int, int, int]
@@ -95,23 +92,20 @@ class _Walk:
     def __init__(self, graph: SoundGraph, view: View, bound: float) -> None:
         self._graph, self._view, self._bound = graph, view, bound
         self._heard, self._inserted = view.heard, view.inserted
-        self._words_over = view.within(view.words, bound)
-        self._lists_over = view.within(view.lists, bound)
+        self._over = view.within(bound)
+        self._was_heard = (self._over < NEVER).any(axis=(2, 3))
         self._use_edges()
         self._walk()
 
     def _use_edges(self) -> None:
         """Keeps the edges whose words may have been heard, in the order of the walk."""
         graph = self._graph
-        listed = LISTED - graph.words
-        rows = np.where(graph.words < 0, listed, self._view.spans.rows[graph.words])
-        is_used = graph.words == FREE
-        for is_kind, over in (
-            (graph.words >= 0, self._words_over),
-            (graph.words <= LISTED, self._lists_over),
-        ):
-            was_heard = np.append((over < NEVER).any(axis=(0, 2, 3)), False)
-            is_used[is_kind] = was_heard[rows[is_kind]]
+        spans = self._view.spans
+        listed = spans.n_words + LISTED - graph.words
+        rows = np.where(graph.words < 0, listed, spans.rows[graph.words])
+        was_heard = np.append(self._was_heard.any(axis=0), False)
+        is_used = was_heard[np.where(graph.words == FREE, -1, rows)]
+        is_used |= graph.words == FREE
         used = np.flatnonzero(is_used)
         sources, targets = graph.sources[used], graph.targets[used]
         is_met = np.zeros(len(graph.levels), np.bool_)
@@ -152,50 +146,36 @@ class _Walk:
                 reached = level[is_reached[sources - first]]
                 self._step(reached, slice(heard_of[0], heard_of[-1] + 1))
 
-    def _step(self, level: npt.NDArray[np.int64], since: slice) -> None:
+    def _step(self, level: Rows, since: slice) -> None:
         """Takes edges, from places where so many sounds may have been heard."""
         words = self._words[level]
         free = level[words == FREE]
         if len(free):
             self._arrive(free, slice(None), self._freely(free))
-        listed = level[words <= LISTED]
-        if len(listed):
-            self._spoken(listed, since, self._lists_over)
-        lengths = self._view.spans.lengths[self._rows[level]]
-        for low, high in _STEP_LENGTHS:
-            edges = level[(words >= 0) & (lengths >= low) & (lengths <= high)]
-            if len(edges):
-                self._spoken(edges, since, self._words_over[: high + SLACK + 1])
+        spoken = level[words != FREE]
+        if len(spoken):
+            until = min(since.stop + len(self._over) - 1, self._costs.shape[2])
+            arrived = self._after(spoken, since, until)
+            self._arrive(spoken, slice(since.start, until), arrived)
 
-    def _spoken(self, edges: npt.NDArray[np.int64], since: slice, over: Floats) -> None:
-        """Takes edges whose words are heard, over stretches up to some length."""
-        until = min(since.stop + len(over) - 1, self._costs.shape[2])
-        arrived = self._after(edges, since, until, over)
-        self._arrive(edges, slice(since.start, until), arrived)
-
-    def _after(
-        self, edges: npt.NDArray[np.int64], since: slice, until: int, costs: Floats
-    ) -> Floats:
+    def _after(self, edges: Rows, since: slice, until: int) -> Floats:
         """Returns the costs after words, (edges, hypotheses, sounds heard)."""
         before = self._costs[self._sources[edges], :, since]
         rows = self._rows[edges]
+        was_heard = self._was_heard[:, rows]
         n = since.stop - since.start
-        shape = (*before.shape[:2], until - since.start)
-        arrived = np.full(shape, NEVER, np.float32)
-        for over in range(len(costs)):
-            here = min(n, shape[2] - over)
-            if here <= 0:
-                break
-            stretch = slice(since.start, since.start + here)
-            longer = costs[over][rows, :, stretch]
-            longer += before[:, :, :here]
-            into = arrived[:, :, over : over + here]
-            np.minimum(into, longer, out=into)
+        arrived = np.full((*before.shape[:2], until - since.start), NEVER, np.float32)
+        for length in np.flatnonzero(was_heard.any(axis=1)).tolist():
+            here = min(n, arrived.shape[2] - length)
+            if here > 0:
+                stretch = slice(since.start, since.start + here)
+                longer = self._over[length][rows, :, stretch]
+                longer += before[:, :, :here]
+                into = arrived[:, :, length : length + here]
+                np.minimum(into, longer, out=into)
         return arrived
 
-    def _arrive(
-        self, edges: npt.NDArray[np.int64], heard: slice, arrived: Floats
-    ) -> None:
+    def _arrive(self, edges: Rows, heard: slice, arrived: Floats) -> None:
         """Keeps the least costs at the places where edges lead."""
         targets = self._targets[edges]
         firsts = np.flatnonzero(np.diff(targets, prepend=-1))
@@ -203,7 +183,7 @@ class _Walk:
         to = targets[firsts]
         self._costs[to, :, heard] = np.minimum(self._costs[to, :, heard], best)
 
-    def _freely(self, edges: npt.NDArray[np.int64]) -> Floats:
+    def _freely(self, edges: Rows) -> Floats:
         """Returns the costs after one or more whole words, whatever they are."""
         before = self._costs[self._sources[edges]]
         arrived = np.full_like(before, NEVER)
@@ -290,18 +270,14 @@ class _Walk:
         edges = np.flatnonzero(self._targets == place)
         costs = self._costs[:, row]
         best, found = NEVER, (-1, at)
-        for among, over in (
-            (edges[self._words[edges] >= 0], self._words_over),
-            (edges[self._words[edges] <= LISTED], self._lists_over),
-        ):
-            if len(among):
-                starts = np.arange(max(0, at - len(over) + 1), at + 1)
-                spans = over[at - starts, self._rows[among][:, None], row, starts]
-                came = costs[self._sources[among][:, None], starts] + spans
-                which = np.unravel_index(came.argmin(), came.shape)
-                if came[which] < best:
-                    best = came[which]
-                    found = (int(among[which[0]]), int(starts[which[1]]))
+        spoken = edges[self._words[edges] != FREE]
+        if len(spoken):
+            starts = np.arange(max(0, at - len(self._over) + 1), at + 1)
+            spans = self._over[at - starts, self._rows[spoken][:, None], row, starts]
+            came = costs[self._sources[spoken][:, None], starts] + spans
+            which = np.unravel_index(came.argmin(), came.shape)
+            best = came[which]
+            found = (int(spoken[which[0]]), int(starts[which[1]]))
         bounds = [start for start in self._heard.hypotheses[row].starts if start < at]
         for edge in edges[self._words[edges] == FREE]:
             if at in self._heard.hypotheses[row].starts:

@@ -9,7 +9,6 @@ Where even that is too much in all, no sentence leads through.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,10 +63,6 @@ class View:
     spans: Spans
     inserted: Floats
     """(hypotheses, sounds + 1): what so many first sounds cost that are no words."""
-    words: Floats
-    """Costs by (sounds of a stretch, word, hypothesis, first sound)."""
-    lists: Floats
-    """Those of lists; likewise."""
     strict: Outlook
     """Where no more words come that may be any."""
     loose: Outlook
@@ -81,12 +76,11 @@ class View:
         n, longest = heard.sounds.shape
         inserted = np.zeros((n, longest + 1), np.float32)
         np.cumsum(insert[heard.sounds], axis=1, out=inserted[:, 1:])
-        words, lists = spans.words, spans.lists
-        steps = _steps(heard, insert[heard.sounds], (words, lists))
+        steps = _steps(insert[heard.sounds], spans.costs)
         strict = loose = Outlook.of(heard, steps)
         if graph.is_loose[0]:
             loose = Outlook.of(heard, _with_any_words(heard, steps))
-        return cls(heard, spans, inserted, words, lists, strict, loose)
+        return cls(heard, spans, inserted, strict, loose)
 
     @property
     def least(self) -> float:
@@ -105,9 +99,9 @@ class View:
         totals: Floats = (per_sound * self.heard.lengths)[:, None] + _ROUNDING
         return totals.astype(np.float32)
 
-    def within(self, over: Floats, bound: float) -> Floats:
-        """Returns costs of words without those that lead to dearer sentences."""
-        n_sounds = self.inserted.shape[1]
+    def within(self, bound: float) -> Floats:
+        """Returns the costs of words without those that lead to dearer sentences."""
+        over, n_sounds = self.spans.costs, self.inserted.shape[1]
         room = np.full((len(over), *self.inserted.shape), -1, np.float32)
         left = self.totals(bound) - self.loose.before
         for length in range(min(len(over), n_sounds)):
@@ -116,15 +110,10 @@ class View:
         return np.where(over <= room[:, None], over, NEVER)
 
 
-def _steps(heard: Heard, insert: Floats, overs: Sequence[Floats]) -> Floats:
+def _steps(insert: Floats, over: Floats) -> Floats:
     """Returns (hypotheses, sounds, most): the least cost of any word over a stretch."""
-    n, longest = heard.sounds.shape
-    most = max(1, *(len(over) - 1 for over in overs))
-    steps = np.full((n, longest, most), NEVER, np.float32)
-    for over in overs:
-        least = over[1:, :, :, :longest].min(axis=1, initial=NEVER)
-        into = steps[:, :, : len(least)]
-        np.minimum(into, least.transpose(1, 2, 0), out=into)
+    least = over[1:].min(axis=1, initial=NEVER).transpose(1, 2, 0)
+    steps = np.ascontiguousarray(least[:, :-1])
     np.minimum(steps[:, :, 0], insert, out=steps[:, :, 0])
     return steps
 

@@ -39,17 +39,17 @@ _MAX_PHRASES = 12
 class Spans:
     """Where what can be said may have been heard, and at what cost."""
 
-    words: Floats
-    """(sounds of a stretch + 1, words, hypotheses, first sounds)"""
+    costs: Floats
+    """(sounds of a stretch + 1, words and lists, hypotheses, first sounds): of a list,
+    the least cost of any of its phrases."""
+    rows: npt.NDArray[np.int32]
+    """(all words,): the row of each in ``costs``, -1 where it was not heard."""
+    n_words: int
+    """The rows after these are those of the lists."""
     lengths: npt.NDArray[np.int32]
     """(words,) sounds of the shortest way to say each."""
-    rows: npt.NDArray[np.int32]
-    """(all words,): the row of each in ``words``, -1 where it was not heard."""
-    lists: Floats
-    """(sounds of a stretch + 1, lists, hypotheses, first sounds): the least cost of any
-    phrase."""
     phrases: npt.NDArray[np.int32]
-    """The same: which phrase of its list that is."""
+    """(sounds of a stretch + 1, lists, hypotheses, first sounds): the phrases."""
 
     @classmethod
     def build(cls, graph: SoundGraph, heard: Heard) -> Spans:
@@ -72,11 +72,16 @@ class Spans:
         at_most[NO_WORD] = 0
         list_windows = Windows.of(compared, n_starts, listed)
         lists, phrases = _lists(graph.lists, list_windows, at_most)
+        n_words = words.shape[1]
+        shape = (n_words + lists.shape[1], *windows.numbers.shape)
+        costs = np.full((max(width, listed) + 1, *shape), NEVER, np.float32)
+        costs[: len(words), :n_words] = words[:, :, windows.numbers]
+        costs[: len(lists), n_words:] = lists[:, :, list_windows.numbers]
         return cls(
-            words=words[:, :, windows.numbers],
-            lengths=lengths,
+            costs=costs,
             rows=numbers,
-            lists=lists[:, :, list_windows.numbers],
+            n_words=n_words,
+            lengths=lengths,
             phrases=phrases[:, :, list_windows.numbers],
         )
 
