@@ -20,7 +20,7 @@ from edge.outlook import FREE_COST, View
 from edge.sound_graph import FREE, LISTED, SoundGraph
 from edge.sound_windows import NEVER, Floats, Heard, Hypothesis, Rows
 
-_FIRST_LOOK = 0.1
+_FIRST_LOOK = 0.06
 """Cost per sound, above what is possible at all, that is looked at first."""
 _Ending = tuple[float, int, int, int, int]
 MAX_SOUNDS = 400
@@ -76,12 +76,15 @@ def align(
     if not hypotheses:
         return []
     view = View.of(graph, Heard.build(hypotheses))
-    found: list[_Ending] = []
-    for bound in (min(limit, view.least + _FIRST_LOOK), limit):
+    bound = view.least + _FIRST_LOOK
+    while True:
+        bound = min(bound, limit)
         walk = _Walk(graph, view, bound)
         found = sorted(walk.endings())[:n_best]
-        if bound == limit or (found and found[0][0] + near <= bound):
+        wanted = found[0][0] + near if found else limit
+        if wanted <= bound or bound == limit:
             break
+        bound = wanted
     traced = [walk.traced(*ending) for _, *ending in found]
     return sorted(traced, key=lambda alignment: alignment.per_sound)
 
@@ -302,5 +305,6 @@ class _Walk:
             return [spelled], int(self._view.spans.lengths[self._rows[edge]])
         number = LISTED - word
         table = self._graph.lists[number]
-        phrase = self._view.spans.phrases[end - start, number, row, start]
+        phrases = self._view.spans.phrases.nearest(number, row, start, end)
+        _, phrase = phrases[0]
         return list(reversed(table.phrases[phrase])), int(table.lengths[phrase])

@@ -36,6 +36,72 @@ _MAX_PHRASES = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PhraseSpans:
+    """Where the phrases of lists may have been heard, and at what cost."""
+
+    costs: Floats
+    """(sounds of a stretch + 1, phrases, windows)"""
+    lists: Rows
+    """(phrases,): whose each is."""
+    rows: Rows
+    """(phrases,): which one of its list's."""
+    windows: npt.NDArray[np.int32]
+    """(hypotheses, first sounds)"""
+
+    @classmethod
+    def of(
+        cls, tables: Sequence[PhraseTable], windows: Windows, words: Floats
+    ) -> PhraseSpans:
+        """Returns where phrases may have been heard, those of all lists together.
+
+        Args:
+            tables: The phrases of each list.
+            windows: What was heard.
+            words: (all words + 1,) the least cost of each, at a glance.
+        """
+        pairs = [
+            (number, row)
+            for number, table in enumerate(tables)
+            if len(table.lengths)
+            for row in _best(_glanced(table, words), _MAX_PHRASES).tolist()
+        ]
+        pairs.sort(key=lambda pair: tables[pair[0]].lengths[pair[1]])
+        lists, rows = np.array(pairs, np.int64).reshape(-1, 2).T
+        lengths = np.array([tables[n].lengths[row] for n, row in pairs], np.int32)
+        sounds = np.full((len(pairs), lengths.max(initial=0)), -1, np.int16)
+        for into, length, (number, row) in zip(sounds, lengths, pairs, strict=True):
+            into[:length] = tables[number].sounds[row, :length]
+        forms = Forms(sounds, lengths)
+        shape = (windows.width + 1, len(pairs), len(windows))
+        costs = np.full(shape, NEVER, np.float32)
+        for which, where, aligned in windows.aligned(forms, windows.fit(forms)):
+            # Something of it has to be heard.
+            costs[1 : len(aligned), which, where] = aligned[1:]
+        costs[costs > (MOST_PER_SOUND * lengths)[:, None]] = NEVER
+        is_short = [tables[number].is_short[row] for number, row in pairs]
+        costs[:, np.array(is_short, np.bool_)] += _DROPPED
+        return cls(costs, lists, rows, windows.numbers)
+
+    def least(self, n_lists: int) -> Floats:
+        """Returns (sounds of a stretch + 1, lists, windows): that of any phrase."""
+        n_sounds, _, n_windows = self.costs.shape
+        least = np.full((n_sounds, n_lists, n_windows), NEVER, np.float32)
+        for number in np.unique(self.lists):
+            least[:, number] = self.costs[:, self.lists == number].min(axis=1)
+        return least
+
+    def nearest(
+        self, number: int, hypothesis: int, start: int, end: int
+    ) -> list[tuple[float, int]]:
+        """Returns costs and phrases of a list over a stretch, the nearest first."""
+        own = np.flatnonzero(self.lists == number)
+        costs = self.costs[end - start, own, self.windows[hypothesis, start]]
+        order = np.argsort(costs, kind="stable")
+        phrases = self.rows[own]
+        return [(float(costs[n]), int(phrases[n])) for n in order if costs[n] < NEVER]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Spans:
     """Where what can be said may have been heard, and at what cost."""
 
@@ -48,8 +114,8 @@ class Spans:
     """The rows after these are those of the lists."""
     lengths: npt.NDArray[np.int32]
     """(words,) sounds of the shortest way to say each."""
-    phrases: npt.NDArray[np.int32]
-    """(sounds of a stretch + 1, lists, hypotheses, first sounds): the phrases."""
+    phrases: PhraseSpans
+    """What the costs of lists are the least of."""
 
     @classmethod
     def build(cls, graph: SoundGraph, heard: Heard) -> Spans:
@@ -71,7 +137,8 @@ class Spans:
         np.minimum.at(at_most, table.words, least * table.lengths)
         at_most[NO_WORD] = 0
         list_windows = Windows.of(compared, n_starts, listed)
-        lists, phrases = _lists(graph.lists, list_windows, at_most)
+        phrases = PhraseSpans.of(graph.lists, list_windows, at_most)
+        lists = phrases.least(len(graph.lists))
         n_words = words.shape[1]
         shape = (n_words + lists.shape[1], *windows.numbers.shape)
         costs = np.full((max(width, listed) + 1, *shape), NEVER, np.float32)
@@ -82,7 +149,7 @@ class Spans:
             rows=numbers,
             n_words=n_words,
             lengths=lengths,
-            phrases=phrases[:, :, list_windows.numbers],
+            phrases=phrases,
         )
 
 
@@ -111,50 +178,6 @@ def _words(
     np.minimum(costs[0], deleted[:, None], out=costs[0])
     costs[costs > most[:, None]] = NEVER
     return costs, lengths, owners
-
-
-def _lists(
-    tables: Sequence[PhraseTable], windows: Windows, words: Floats
-) -> tuple[Floats, npt.NDArray[np.int32]]:
-    """Returns (sounds + 1, lists, windows): the costs of lists, and of which phrase.
-
-    Args:
-        tables: The phrases of each list.
-        windows: What was heard.
-        words: (all words + 1,) the least cost of each, at a glance.
-    """
-    shape = (windows.width + 1, len(tables), len(windows))
-    costs, phrases = np.full(shape, NEVER, np.float32), np.full(shape, -1, np.int32)
-    # All lists are aligned together: a pair is a list and a phrase of it.
-    pairs = [
-        (number, row)
-        for number, table in enumerate(tables)
-        if len(table.lengths)
-        for row in _best(_glanced(table, words), _MAX_PHRASES).tolist()
-    ]
-    pairs.sort(key=lambda pair: tables[pair[0]].lengths[pair[1]])
-    if not pairs:
-        return costs, phrases
-    owners, rows = np.array(pairs).T
-    lengths = np.array([tables[n].lengths[row] for n, row in pairs], np.int32)
-    sounds = np.full((len(pairs), lengths[-1]), -1, np.int16)
-    for into, length, (number, row) in zip(sounds, lengths, pairs, strict=True):
-        into[:length] = tables[number].sounds[row, :length]
-    forms = Forms(sounds, lengths)
-    each = np.full((shape[0], len(pairs), shape[2]), NEVER, np.float32)
-    for which, where, aligned in windows.aligned(forms, windows.fit(forms)):
-        # Something of it has to be heard.
-        each[1 : len(aligned), which, where] = aligned[1:]
-    each[each > (MOST_PER_SOUND * lengths)[:, None]] = NEVER
-    is_short = np.array([tables[n].is_short[row] for n, row in pairs], np.bool_)
-    each[:, is_short] += _DROPPED
-    for number in np.unique(owners):
-        own = np.flatnonzero(owners == number)
-        among = each[:, own]
-        best = among.argmin(axis=1)
-        phrases[:, number] = rows[own][best]
-        costs[:, number] = among.min(axis=1)
-    return costs, phrases
 
 
 def _glanced(table: PhraseTable, words: Floats) -> Floats:
