@@ -85,7 +85,7 @@ def align(
         if wanted <= bound or bound == limit:
             break
         bound = wanted
-    traced = [walk.traced(*ending) for _, *ending in found]
+    traced = [walk.traced(*ending) for cost, *ending in found if cost <= wanted]
     return sorted(traced, key=lambda alignment: alignment.per_sound)
 
 

@@ -24,8 +24,12 @@ SLACK = 3
 """Sounds more than its own that something may stretch over."""
 MOST_PER_SOUND = 0.75
 """Cost of something, per sound of it, above which it was not heard."""
+WORSE = 3.0
+"""Cost by which something may be worse in one place than in the best one."""
 _NEAR = 0.5
-"""Cost per sound, at a glance, by which a window may be worse than the best one."""
+"""The same per sound, at a glance."""
+_BAND = 4
+"""Sounds by which something may be ahead of what was heard of it."""
 _MAX_WINDOWS = 10
 """That a way to say something is aligned to."""
 _LENGTHS = ((0, 2), (3, 4), (5, 8), (9, 1000))
@@ -98,7 +102,7 @@ class Compared:
     """
 
     sounds: Sounds
-    """(hypotheses, sounds + widest window)"""
+    """(hypotheses, sounds and as many more as are ever looked at)"""
     replaced: Floats
     """(symbols, hypotheses, sounds): the cost of hearing a sound for a symbol, less
     that of hearing it for nothing."""
@@ -116,7 +120,7 @@ class Compared:
     def of(cls, heard: Heard, costs: EditCosts, width: int) -> Compared:
         """Returns the comparison, for windows of so many sounds."""
         n, longest = heard.sounds.shape
-        sounds = np.full((n, longest + 1 + width), -1, np.int16)
+        sounds = np.full((n, longest + 1 + width + _BAND), -1, np.int16)
         sounds[:, :longest] = heard.sounds
         padded = np.pad(
             costs.substitute, ((0, 0), (0, 1)), constant_values=float(NEVER)
@@ -194,7 +198,8 @@ class Windows:
         The latter over so many sounds, (sounds + 1, pairs); only where a glance tells
         that it may be worth it.
         """
-        most = np.minimum(MOST_PER_SOUND, fit.min(axis=1, initial=NEVER) + _NEAR)
+        worse = np.minimum(_NEAR, WORSE / np.maximum(forms.lengths, 1))
+        most = np.minimum(MOST_PER_SOUND, fit.min(axis=1, initial=NEVER) + worse)
         if fit.shape[1] > _MAX_WINDOWS:
             most = np.minimum(most, np.partition(fit, _MAX_WINDOWS)[:, _MAX_WINDOWS])
         likely = fit <= most[:, None]
@@ -208,30 +213,33 @@ class Windows:
     def _aligned(self, forms: Forms, where: Rows) -> Floats:
         """Returns (sounds + 1, pairs): what a form costs in a window.
 
-        The recurrence of the edit distance, with a row for each sound of a form. Costs
-        are kept less those of hearing all sounds for nothing, so that the sounds within
-        a row that belong to nothing are a running minimum.
+        The recurrence of the edit distance, with a row for each sound of a form, within
+        a band. Costs are kept less those of hearing all sounds for nothing, so that the
+        sounds within a row that belong to nothing are a running minimum.
 
         Args:
             forms: (pairs,), shorter ones first.
             where: (pairs,) the windows.
         """
-        compared = self.compared
-        width = min(int(forms.lengths[-1]) + SLACK, self.width)
-        replaced = sliding_window_view(compared.replaced, width, axis=2)
+        compared, longest = self.compared, int(forms.lengths[-1])
         rows, starts = self.rows[where], self.starts[where]
-        costs = np.zeros((width + 1, len(where)), np.float32)
-        for at in range(int(forms.lengths[-1])):
-            first = int(np.searchsorted(forms.lengths, at, "right"))
-            meant = forms.sounds[first:, at]  # (pairs,)
-            heard = replaced[meant, rows[first:], starts[first:]].T.copy()
-            after = costs[:, first:]
-            heard += after[:-1]
-            after += compared.delete[meant]
-            np.minimum(after[1:], heard, out=after[1:])
-            for before, here in itertools.pairwise(after):
+        replaced = sliding_window_view(compared.replaced, _BAND + 1 + SLACK, axis=2)
+        costs = np.full((longest + SLACK + 1, len(where)), NEVER, np.float32)
+        costs[: SLACK + 1] = 0
+        for said in range(1, longest + 1):
+            first = int(np.searchsorted(forms.lengths, said))
+            meant = forms.sounds[first:, said - 1]  # (pairs,)
+            low = max(0, said - _BAND - 1)
+            band = costs[low : said + SLACK + 1, first:]
+            heard = replaced[meant, rows[first:], starts[first:] + low].T
+            heard = heard[: len(band) - 1] + band[:-1]
+            band += compared.delete[meant]
+            np.minimum(band[1:], heard, out=band[1:])
+            if said > _BAND:
+                band[0] = NEVER
+            for before, here in itertools.pairwise(band):
                 np.minimum(here, before, out=here)
-        inserted = sliding_window_view(compared.inserted, width + 1, axis=1)
+        inserted = sliding_window_view(compared.inserted, len(costs), axis=1)
         inserted = inserted[rows, starts].T
         costs += inserted - inserted[0]
         return costs

@@ -17,6 +17,7 @@ from edge.sound_windows import (
     MOST_PER_SOUND,
     NEVER,
     SLACK,
+    WORSE,
     Compared,
     Floats,
     Forms,
@@ -25,8 +26,6 @@ from edge.sound_windows import (
     Windows,
 )
 
-_WORSE = 3.0
-"""Cost by which a word may be worse in one place than in the best one."""
 _DROPPED = np.float32(1.0)
 """Cost of a word that a phrase can do without."""
 _MAX_FORMS = 120
@@ -77,7 +76,8 @@ class PhraseSpans:
         for which, where, aligned in windows.aligned(forms, windows.fit(forms)):
             # Something of it has to be heard.
             costs[1 : len(aligned), which, where] = aligned[1:]
-        costs[costs > (MOST_PER_SOUND * lengths)[:, None]] = NEVER
+        most = (MOST_PER_SOUND * lengths)[:, None]
+        np.copyto(costs, NEVER, where=costs > most)
         is_short = [tables[number].is_short[row] for number, row in pairs]
         costs[:, np.array(is_short, np.bool_)] += _DROPPED
         return cls(costs, lists, rows, windows.numbers)
@@ -121,12 +121,12 @@ class Spans:
     def build(cls, graph: SoundGraph, heard: Heard) -> Spans:
         """Returns where the words and phrases of a graph may have been heard."""
         vocabulary = graph.vocabulary
-        table, n_starts = vocabulary.table(), heard.sounds.shape[1] + 1
+        table = vocabulary.table()
         forms = Forms(table.sounds, table.lengths)
-        width = forms.sounds.shape[1] + SLACK
-        listed = SLACK + max((t.sounds.shape[1] for t in graph.lists), default=0)
-        compared = Compared.of(heard, vocabulary.sounds.costs, max(width, listed))
-        windows = Windows.of(compared, n_starts, width)
+        tables = [table.sounds, *(phrases.sounds for phrases in graph.lists)]
+        width = max(sounds.shape[1] for sounds in tables) + SLACK
+        compared = Compared.of(heard, vocabulary.sounds.costs, width)
+        windows = Windows.of(compared, heard.sounds.shape[1] + 1, width)
         fit = windows.fit(forms)
         least = fit.min(axis=1, initial=NEVER)
         words, lengths, rows = _words(table, _best(least, _MAX_FORMS), fit, windows)
@@ -136,18 +136,12 @@ class Spans:
         at_most = np.full(len(vocabulary.words) + 1, NEVER, np.float32)
         np.minimum.at(at_most, table.words, least * table.lengths)
         at_most[NO_WORD] = 0
-        list_windows = Windows.of(compared, n_starts, listed)
-        phrases = PhraseSpans.of(graph.lists, list_windows, at_most)
-        lists = phrases.least(len(graph.lists))
-        n_words = words.shape[1]
-        shape = (n_words + lists.shape[1], *windows.numbers.shape)
-        costs = np.full((max(width, listed) + 1, *shape), NEVER, np.float32)
-        costs[: len(words), :n_words] = words[:, :, windows.numbers]
-        costs[: len(lists), n_words:] = lists[:, :, list_windows.numbers]
+        phrases = PhraseSpans.of(graph.lists, windows, at_most)
+        costs = np.concatenate((words, phrases.least(len(graph.lists))), axis=1)
         return cls(
-            costs=costs,
+            costs=np.take(costs, windows.numbers, axis=2),
             rows=numbers,
-            n_words=n_words,
+            n_words=len(lengths),
             lengths=lengths,
             phrases=phrases,
         )
@@ -174,9 +168,9 @@ def _words(
             np.minimum.at(cost, at, here)
     costs = flat.reshape(len(flat), len(owners), len(windows))
     best = costs.min(axis=(0, 2), initial=NEVER)
-    most = np.minimum(MOST_PER_SOUND * lengths, best + _WORSE)
+    most = np.minimum(MOST_PER_SOUND * lengths, best + WORSE)
     np.minimum(costs[0], deleted[:, None], out=costs[0])
-    costs[costs > most[:, None]] = NEVER
+    np.copyto(costs, NEVER, where=costs > most[:, None])
     return costs, lengths, owners
 
 
