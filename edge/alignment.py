@@ -305,6 +305,5 @@ class _Walk:
             return [spelled], int(self._view.spans.lengths[self._rows[edge]])
         number = LISTED - word
         table = self._graph.lists[number]
-        phrases = self._view.spans.phrases.nearest(number, row, start, end)
-        _, phrase = phrases[0]
+        _, phrase = self._view.spans.nearest(number, row, start, end)[0]
         return list(reversed(table.phrases[phrase])), int(table.lengths[phrase])

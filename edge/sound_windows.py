@@ -7,7 +7,7 @@ of sounds at once, by weighted edit distance (Wagner and Fischer 1974).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +32,6 @@ _BAND = 4
 """Sounds by which something may be ahead of what was heard of it."""
 _MAX_WINDOWS = 10
 """That a way to say something is aligned to."""
-_LENGTHS = ((0, 2), (3, 4), (5, 8), (9, 1000))
-"""Of forms that are aligned together; the arrays are as wide as the longest one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +88,34 @@ class Forms:
     lengths: npt.NDArray[np.int32]
     """(n,), shorter ones first."""
 
+    @classmethod
+    def of(cls, sounds: Sequence[Sounds]) -> Forms:
+        """Returns forms of sounds, shorter ones first."""
+        lengths = np.array([len(each) for each in sounds], np.int32)
+        table = np.full((len(lengths), max(lengths, default=0)), -1, np.int16)
+        for row, each in zip(table, sounds, strict=True):
+            row[: len(each)] = each
+        return cls(table, lengths)
+
     def __getitem__(self, rows: Rows) -> Forms:
         return Forms(self.sounds[rows], self.lengths[rows])
+
+    def with_others(self, others: Forms) -> tuple[Forms, Rows]:
+        """Returns these and others, and where each of them was, others after these."""
+        longest = max(self.sounds.shape[1], others.sounds.shape[1])
+        n = len(self.lengths)
+        sounds = np.full((n + len(others.lengths), longest), -1, np.int16)
+        sounds[:n, : self.sounds.shape[1]] = self.sounds
+        sounds[n:, : others.sounds.shape[1]] = others.sounds
+        lengths = np.concatenate((self.lengths, others.lengths))
+        order = np.argsort(lengths, kind="stable")
+        return Forms(sounds[order], lengths[order]), order
+
+    def longer_than(self) -> list[int]:
+        """Returns the first form that is longer than so many sounds, from none on."""
+        lengths = np.arange(self.sounds.shape[1])
+        found: list[int] = self.lengths.searchsorted(lengths, "right").tolist()
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,50 +208,39 @@ class Windows:
         """
         compared = self.compared
         fit = np.zeros((len(forms.lengths), len(self)), np.float32)
-        for at in range(forms.sounds.shape[1]):
-            first = int(np.searchsorted(forms.lengths, at, "right"))
+        for at, first in enumerate(forms.longer_than()):
             glanced = compared.glanced if at else compared.glanced_first
             here = glanced[:, self.rows, self.starts + at]  # (symbols, windows)
             fit[first:] += here[forms.sounds[first:, at]]
         fit /= np.maximum(forms.lengths, 1)[:, None]
         return fit
 
-    def aligned(self, forms: Forms, fit: Floats) -> Iterator[tuple[Rows, Rows, Floats]]:
-        """Yields forms, windows, and what the ones cost in the others.
-
-        The latter over so many sounds, (sounds + 1, pairs); only where a glance tells
-        that it may be worth it.
-        """
+    def likely(self, forms: Forms, fit: Floats) -> tuple[Rows, Rows]:
+        """Returns the forms and windows of which a glance tells that they may match."""
         worse = np.minimum(_NEAR, WORSE / np.maximum(forms.lengths, 1))
         most = np.minimum(MOST_PER_SOUND, fit.min(axis=1, initial=NEVER) + worse)
         if fit.shape[1] > _MAX_WINDOWS:
             most = np.minimum(most, np.partition(fit, _MAX_WINDOWS)[:, _MAX_WINDOWS])
-        likely = fit <= most[:, None]
-        for low, high in _LENGTHS:
-            group = np.flatnonzero((forms.lengths >= low) & (forms.lengths <= high))
-            which, where = np.nonzero(likely[group])
-            if len(which):
-                which = group[which]
-                yield which, where, self._aligned(forms[which], where)
+        which, where = np.nonzero(fit <= most[:, None])
+        return which, where
 
-    def _aligned(self, forms: Forms, where: Rows) -> Floats:
-        """Returns (sounds + 1, pairs): what a form costs in a window.
+    def aligned(self, forms: Forms, where: Rows) -> Floats:
+        """Returns (sounds + 1, pairs): what forms cost over so many sounds of windows.
 
         The recurrence of the edit distance, with a row for each sound of a form, within
         a band. Costs are kept less those of hearing all sounds for nothing, so that the
         sounds within a row that belong to nothing are a running minimum.
 
         Args:
-            forms: (pairs,), shorter ones first.
-            where: (pairs,) the windows.
+            forms: (pairs,)
+            where: (pairs,) the window of each.
         """
-        compared, longest = self.compared, int(forms.lengths[-1])
+        compared = self.compared
         rows, starts = self.rows[where], self.starts[where]
         replaced = sliding_window_view(compared.replaced, _BAND + 1 + SLACK, axis=2)
-        costs = np.full((longest + SLACK + 1, len(where)), NEVER, np.float32)
+        costs = np.full((self.width + 1, len(where)), NEVER, np.float32)
         costs[: SLACK + 1] = 0
-        for said in range(1, longest + 1):
-            first = int(np.searchsorted(forms.lengths, said))
+        for said, first in enumerate(forms.longer_than(), 1):
             meant = forms.sounds[first:, said - 1]  # (pairs,)
             low = max(0, said - _BAND - 1)
             band = costs[low : said + SLACK + 1, first:]

@@ -1,7 +1,7 @@
 """Where each word that can be said may have been heard, and at what cost.
 
-A glance at every word tells which are worth it; those are aligned to every stretch of
-sounds, and so are the phrases of lists whose words are among them.
+A glance at every word tells which are worth it, and which phrases of lists are; those
+are aligned to every stretch of sounds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.sound_graph import NO_WORD, FormTable, PhraseTable, SoundGraph
+from edge.sound_graph import NO_WORD, PhraseTable, SoundGraph, Vocabulary
 from edge.sound_windows import (
     MOST_PER_SOUND,
     NEVER,
@@ -35,73 +35,6 @@ _MAX_PHRASES = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PhraseSpans:
-    """Where the phrases of lists may have been heard, and at what cost."""
-
-    costs: Floats
-    """(sounds of a stretch + 1, phrases, windows)"""
-    lists: Rows
-    """(phrases,): whose each is."""
-    rows: Rows
-    """(phrases,): which one of its list's."""
-    windows: npt.NDArray[np.int32]
-    """(hypotheses, first sounds)"""
-
-    @classmethod
-    def of(
-        cls, tables: Sequence[PhraseTable], windows: Windows, words: Floats
-    ) -> PhraseSpans:
-        """Returns where phrases may have been heard, those of all lists together.
-
-        Args:
-            tables: The phrases of each list.
-            windows: What was heard.
-            words: (all words + 1,) the least cost of each, at a glance.
-        """
-        pairs = [
-            (number, row)
-            for number, table in enumerate(tables)
-            if len(table.lengths)
-            for row in _best(_glanced(table, words), _MAX_PHRASES).tolist()
-        ]
-        pairs.sort(key=lambda pair: tables[pair[0]].lengths[pair[1]])
-        lists, rows = np.array(pairs, np.int64).reshape(-1, 2).T
-        lengths = np.array([tables[n].lengths[row] for n, row in pairs], np.int32)
-        sounds = np.full((len(pairs), lengths.max(initial=0)), -1, np.int16)
-        for into, length, (number, row) in zip(sounds, lengths, pairs, strict=True):
-            into[:length] = tables[number].sounds[row, :length]
-        forms = Forms(sounds, lengths)
-        shape = (windows.width + 1, len(pairs), len(windows))
-        costs = np.full(shape, NEVER, np.float32)
-        for which, where, aligned in windows.aligned(forms, windows.fit(forms)):
-            # Something of it has to be heard.
-            costs[1 : len(aligned), which, where] = aligned[1:]
-        most = (MOST_PER_SOUND * lengths)[:, None]
-        np.copyto(costs, NEVER, where=costs > most)
-        is_short = [tables[number].is_short[row] for number, row in pairs]
-        costs[:, np.array(is_short, np.bool_)] += _DROPPED
-        return cls(costs, lists, rows, windows.numbers)
-
-    def least(self, n_lists: int) -> Floats:
-        """Returns (sounds of a stretch + 1, lists, windows): that of any phrase."""
-        n_sounds, _, n_windows = self.costs.shape
-        least = np.full((n_sounds, n_lists, n_windows), NEVER, np.float32)
-        for number in np.unique(self.lists):
-            least[:, number] = self.costs[:, self.lists == number].min(axis=1)
-        return least
-
-    def nearest(
-        self, number: int, hypothesis: int, start: int, end: int
-    ) -> list[tuple[float, int]]:
-        """Returns costs and phrases of a list over a stretch, the nearest first."""
-        own = np.flatnonzero(self.lists == number)
-        costs = self.costs[end - start, own, self.windows[hypothesis, start]]
-        order = np.argsort(costs, kind="stable")
-        phrases = self.rows[own]
-        return [(float(costs[n]), int(phrases[n])) for n in order if costs[n] < NEVER]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Spans:
     """Where what can be said may have been heard, and at what cost."""
 
@@ -109,75 +42,160 @@ class Spans:
     """(sounds of a stretch + 1, words and lists, hypotheses, first sounds): of a list,
     the least cost of any of its phrases."""
     rows: npt.NDArray[np.int32]
-    """(all words,): the row of each in ``costs``, -1 where it was not heard."""
+    """(all words + 1,): the row of each in ``costs``, -1 where it was not heard."""
     n_words: int
     """The rows after these are those of the lists."""
     lengths: npt.NDArray[np.int32]
-    """(words,) sounds of the shortest way to say each."""
-    phrases: PhraseSpans
-    """What the costs of lists are the least of."""
+    """(words and phrases,) sounds of the shortest way to say each."""
+    windows: npt.NDArray[np.int32]
+    """(hypotheses, first sounds): the window that begins at each."""
+    phrases: Sequence[tuple[int, int]]
+    """The list and the row there of each phrase that was looked at."""
+    phrase_costs: Floats
+    """(sounds of a stretch + 1, phrases, windows)"""
 
     @classmethod
     def build(cls, graph: SoundGraph, heard: Heard) -> Spans:
         """Returns where the words and phrases of a graph may have been heard."""
-        vocabulary = graph.vocabulary
-        table = vocabulary.table()
-        forms = Forms(table.sounds, table.lengths)
-        tables = [table.sounds, *(phrases.sounds for phrases in graph.lists)]
+        vocabulary, lists = graph.vocabulary, graph.lists
+        tables = (vocabulary.table().sounds, *(table.sounds for table in lists))
         width = max(sounds.shape[1] for sounds in tables) + SLACK
         compared = Compared.of(heard, vocabulary.sounds.costs, width)
         windows = Windows.of(compared, heard.sounds.shape[1] + 1, width)
-        fit = windows.fit(forms)
+        sayings = _Sayings.of(vocabulary, lists, windows)
+        costs = sayings.costs(windows)
+        n_words = len(sayings.words)
+        by_list = np.full((width + 1, len(lists), len(windows)), NEVER, np.float32)
+        owners = np.array([number for number, _ in sayings.phrases], np.int64)
+        for number in np.unique(owners):
+            among = costs[:, n_words:][:, owners == number]
+            by_list[:, number] = among.min(axis=1)
+        rows = np.full(len(vocabulary.words) + 1, -1, np.int32)
+        rows[sayings.words] = np.arange(n_words)
+        both = np.concatenate((costs[:, :n_words], by_list), axis=1)
+        return cls(
+            costs=np.take(both, windows.numbers, axis=2),
+            rows=rows,
+            n_words=n_words,
+            lengths=sayings.lengths,
+            windows=windows.numbers,
+            phrases=sayings.phrases,
+            phrase_costs=costs[:, n_words:],
+        )
+
+    def nearest(
+        self, number: int, hypothesis: int, start: int, end: int
+    ) -> list[tuple[float, int]]:
+        """Returns costs and phrases of a list over a stretch, the nearest first."""
+        costs = self.phrase_costs[end - start, :, self.windows[hypothesis, start]]
+        return sorted(
+            (float(cost), row)
+            for cost, (owner, row) in zip(costs, self.phrases, strict=True)
+            if owner == number and cost < NEVER
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sayings:
+    """The words and phrases that are looked at closely."""
+
+    words: npt.NDArray[np.int32]
+    """(words,): their numbers; the first sayings."""
+    phrases: Sequence[tuple[int, int]]
+    """The list and the row there of each; the sayings after the words."""
+    is_short: npt.NDArray[np.bool_]
+    """(phrases,): whether a word of each is not said."""
+    forms: Forms
+    """All ways to say them."""
+    owners: Rows
+    """(forms,): the saying of each."""
+    fit: Floats
+    """(forms, windows)"""
+    lengths: npt.NDArray[np.int32]
+    """(sayings,): sounds of the shortest form of each."""
+    deleted: Floats
+    """(words,): the cost of not having heard each."""
+
+    @classmethod
+    def of(
+        cls, vocabulary: Vocabulary, lists: Sequence[PhraseTable], windows: Windows
+    ) -> _Sayings:
+        table = vocabulary.table()
+        fit = windows.fit(Forms(table.sounds, table.lengths))
         least = fit.min(axis=1, initial=NEVER)
-        words, lengths, rows = _words(table, _best(least, _MAX_FORMS), fit, windows)
-        numbers = np.full(len(vocabulary.words) + 1, -1, np.int32)
-        numbers[rows] = np.arange(len(rows))
         # Of each word at most, and of no word nothing.
         at_most = np.full(len(vocabulary.words) + 1, NEVER, np.float32)
         np.minimum.at(at_most, table.words, least * table.lengths)
         at_most[NO_WORD] = 0
-        phrases = PhraseSpans.of(graph.lists, windows, at_most)
-        costs = np.concatenate((words, phrases.least(len(graph.lists))), axis=1)
+        phrases = _likely_phrases(lists, at_most)
+        n_sounds = np.array([lists[n].lengths[row] for n, row in phrases], np.int32)
+        said = Forms.of(
+            [
+                lists[number].sounds[row, :n]
+                for (number, row), n in zip(phrases, n_sounds, strict=True)
+            ]
+        )
+        chosen = _best(least, _MAX_FORMS)
+        words, owners = np.unique(table.words[chosen], return_inverse=True)
+        spoken = Forms(table.sounds[chosen], table.lengths[chosen])
+        forms, order = spoken.with_others(said)
+        owners = np.concatenate((owners, len(words) + np.arange(len(phrases))))[order]
+        lengths = np.full(len(words) + len(phrases), 1 << 20, np.int32)
+        np.minimum.at(lengths, owners, forms.lengths)
+        deleted = np.full(len(lengths), NEVER, np.float32)
+        by_form = windows.compared.delete[forms.sounds].sum(axis=1)
+        np.minimum.at(deleted, owners, by_form)
         return cls(
-            costs=np.take(costs, windows.numbers, axis=2),
-            rows=numbers,
-            n_words=len(lengths),
-            lengths=lengths,
+            words=words,
             phrases=phrases,
+            is_short=np.array([lists[n].is_short[row] for n, row in phrases], np.bool_),
+            forms=forms,
+            owners=owners,
+            fit=np.concatenate((fit[chosen], windows.fit(said)))[order],
+            lengths=lengths,
+            deleted=deleted[: len(words)],
         )
 
+    def costs(self, windows: Windows) -> Floats:
+        """Returns (sounds + 1, sayings, windows)."""
+        which, where = windows.likely(self.forms, self.fit)
+        forms = self.forms[which]
+        aligned = windows.aligned(forms, where)
+        flat = np.full(
+            (len(aligned), len(self.lengths) * len(windows)), NEVER, np.float32
+        )
+        at = self.owners[which] * len(windows) + where
+        within = forms.lengths.searchsorted(np.arange(len(aligned)) - SLACK)
+        for costs, here, first in zip(flat, aligned, within, strict=True):
+            np.minimum.at(costs, at[first:], here[first:])
+        both = flat.reshape(len(flat), len(self.lengths), len(windows))
+        n_words = len(self.words)
+        best = both.min(axis=(0, 2), initial=NEVER)
+        most = np.minimum(MOST_PER_SOUND * self.lengths, best + WORSE)
+        np.minimum(both[0, :n_words], self.deleted[:, None], out=both[0, :n_words])
+        np.copyto(both, NEVER, where=both > most[:, None])
+        both[0, n_words:] = NEVER  # something of a phrase has to be heard
+        both[:, n_words:][:, self.is_short] += _DROPPED
+        return both
 
-def _words(
-    table: FormTable, forms: Rows, fit: Floats, windows: Windows
-) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Returns (sounds + 1, words, windows): the costs of the words that some forms say.
 
-    And the sounds of the shortest way to say each, and which words these are.
+def _likely_phrases(
+    lists: Sequence[PhraseTable], words: Floats
+) -> list[tuple[int, int]]:
+    """Returns the lists and rows of phrases whose words may have been heard.
+
+    Shorter ones first.
+
+    Args:
+        lists: All phrases.
+        words: (all words + 1,) the least cost of each, at a glance.
     """
-    owners, rows = np.unique(table.words[forms], return_inverse=True)
-    lengths = np.full(len(owners), 1 << 20, np.int32)
-    np.minimum.at(lengths, rows, table.lengths[forms])
-    deleted = np.full(len(owners), NEVER, np.float32)
-    by_sound = windows.compared.delete[table.sounds[forms]].sum(axis=1)
-    np.minimum.at(deleted, rows, by_sound)
-    flat = np.full((windows.width + 1, len(owners) * len(windows)), NEVER, np.float32)
-    chosen = Forms(table.sounds[forms], table.lengths[forms])
-    for which, where, aligned in windows.aligned(chosen, fit[forms]):
-        at = rows[which] * len(windows) + where
-        for cost, here in zip(flat, aligned, strict=False):
-            np.minimum.at(cost, at, here)
-    costs = flat.reshape(len(flat), len(owners), len(windows))
-    best = costs.min(axis=(0, 2), initial=NEVER)
-    most = np.minimum(MOST_PER_SOUND * lengths, best + WORSE)
-    np.minimum(costs[0], deleted[:, None], out=costs[0])
-    np.copyto(costs, NEVER, where=costs > most[:, None])
-    return costs, lengths, owners
-
-
-def _glanced(table: PhraseTable, words: Floats) -> Floats:
-    """Returns (phrases,): their cost per sound if their words cost so much."""
-    per_sound: Floats = words[table.words].sum(axis=1) / np.maximum(table.lengths, 1)
-    return per_sound
+    found: list[tuple[int, int]] = []
+    for number, table in enumerate(lists):
+        if len(table.lengths):
+            least = words[table.words].sum(axis=1) / np.maximum(table.lengths, 1)
+            found += [(number, row) for row in _best(least, _MAX_PHRASES).tolist()]
+    return sorted(found, key=lambda pair: lists[pair[0]].lengths[pair[1]])
 
 
 def _best(per_sound: npt.NDArray[np.floating], n_most: int) -> Rows:
