@@ -96,7 +96,7 @@ class _Walk:
         self._graph, self._view, self._bound = graph, view, bound
         self._heard, self._inserted = view.heard, view.inserted
         self._over = view.within(bound)
-        self._was_heard = (self._over < NEVER).any(axis=(2, 3))
+        self._was_heard = np.logical_or.reduce(self._over < NEVER, axis=(2, 3))
         self._use_edges()
         self._walk()
 
@@ -119,7 +119,7 @@ class _Walk:
         self._rows, self._words = rows[used], graph.words[used]
         levels = graph.levels[sources]
         bounds = np.flatnonzero(np.diff(levels)) + 1
-        self._levels = np.split(np.arange(len(used)), bounds)
+        self._levels = np.split(np.arange(len(used)), bounds) if len(used) else []
 
     def _walk(self) -> None:
         view = self._view
@@ -129,23 +129,20 @@ class _Walk:
             self._costs[0, row, self._heard.begins(row)] = 0
         totals = view.totals(self._bound)
         # What may be spent up to a sound: what is left after it has to do for the rest.
-        strict, loose = totals - view.strict.after, totals - view.loose.after
-        is_loose = self._graph.is_loose[self._places][:, None, None]
+        rest = np.stack((view.strict.after, view.loose.after))
+        most = (totals - rest)[self._graph.is_loose[self._places].astype(np.intp)]
         for level in self._levels:
             sources = self._sources[level]
-            if not len(sources):
-                continue
-            first = sources.min()
-            costs = self._costs[first : sources.max() + 1]
-            gaps = costs - self._inserted
-            np.minimum.accumulate(gaps, axis=2, out=gaps)
-            gaps += self._inserted
-            most = np.where(is_loose[first : first + len(costs)], loose, strict)
-            np.copyto(costs, np.where(gaps > most, NEVER, gaps))
-            alive = costs < NEVER  # (places, hypotheses, sounds heard)
-            is_reached = np.asarray(alive.any(axis=(1, 2)))
-            heard_of = np.flatnonzero(alive.any(axis=(0, 1)))
+            first = int(sources.min())
+            costs = self._costs[first : int(sources.max()) + 1]
+            costs -= self._inserted
+            np.minimum.accumulate(costs, axis=2, out=costs)
+            costs += self._inserted
+            alive = costs <= most[first : first + len(costs)]
+            np.copyto(costs, NEVER, where=~alive)
+            heard_of = np.flatnonzero(np.logical_or.reduce(alive, axis=(0, 1)))
             if len(heard_of):
+                is_reached = np.logical_or.reduce(alive, axis=(1, 2))
                 reached = level[is_reached[sources - first]]
                 self._step(reached, slice(heard_of[0], heard_of[-1] + 1))
 
@@ -163,12 +160,13 @@ class _Walk:
 
     def _after(self, edges: Rows, since: slice, until: int) -> Floats:
         """Returns the costs after words, (edges, hypotheses, sounds heard)."""
-        before = self._costs[self._sources[edges], :, since]
+        before: Floats = self._costs[self._sources[edges], :, since]
         rows = self._rows[edges]
-        was_heard = self._was_heard[:, rows]
+        was_heard = np.logical_or.reduce(self._was_heard[:, rows], axis=1)
         n = since.stop - since.start
-        arrived = np.full((*before.shape[:2], until - since.start), NEVER, np.float32)
-        for length in np.flatnonzero(was_heard.any(axis=1)).tolist():
+        shape = (*before.shape[:2], until - since.start)
+        arrived: Floats = np.full(shape, NEVER, np.float32)
+        for length in np.flatnonzero(was_heard).tolist():
             here = min(n, arrived.shape[2] - length)
             if here > 0:
                 stretch = slice(since.start, since.start + here)
@@ -188,8 +186,8 @@ class _Walk:
 
     def _freely(self, edges: Rows) -> Floats:
         """Returns the costs after one or more whole words, whatever they are."""
-        before = self._costs[self._sources[edges]]
-        arrived = np.full_like(before, NEVER)
+        before: Floats = self._costs[self._sources[edges]]
+        arrived: Floats = np.full_like(before, NEVER)
         for row, one in enumerate(self._heard.hypotheses):
             at = np.array(one.starts)
             spent = FREE_COST * at

@@ -159,22 +159,23 @@ class _Sayings:
     def costs(self, windows: Windows) -> Floats:
         """Returns (sounds + 1, sayings, windows)."""
         which, where = windows.likely(self.forms, self.fit)
-        forms = self.forms[which]
+        forms, owners = self.forms[which], self.owners[which]
         aligned = windows.aligned(forms, where)
-        flat = np.full(
-            (len(aligned), len(self.lengths) * len(windows)), NEVER, np.float32
-        )
-        at = self.owners[which] * len(windows) + where
+        n, n_words = len(self.lengths), len(self.words)
+        best = np.full(n, NEVER, np.float32)
+        np.minimum.at(best, owners, aligned.min(axis=0, initial=NEVER))
+        most = np.minimum(MOST_PER_SOUND * self.lengths, best + WORSE)
+        np.copyto(aligned, NEVER, where=aligned > most[owners])
+        flat = np.full((len(aligned), n * len(windows)), NEVER, np.float32)
+        at = owners * len(windows) + where
         within = forms.lengths.searchsorted(np.arange(len(aligned)) - SLACK)
         for costs, here, first in zip(flat, aligned, within, strict=True):
             np.minimum.at(costs, at[first:], here[first:])
-        both = flat.reshape(len(flat), len(self.lengths), len(windows))
-        n_words = len(self.words)
-        best = both.min(axis=(0, 2), initial=NEVER)
-        most = np.minimum(MOST_PER_SOUND * self.lengths, best + WORSE)
-        np.minimum(both[0, :n_words], self.deleted[:, None], out=both[0, :n_words])
-        np.copyto(both, NEVER, where=both > most[:, None])
-        both[0, n_words:] = NEVER  # something of a phrase has to be heard
+        both = flat.reshape(len(flat), n, len(windows))
+        # A word may be missing anywhere; something of a phrase has to be heard.
+        is_dear = self.deleted > most[:n_words]
+        both[0, :n_words] = np.where(is_dear, NEVER, self.deleted)[:, None]
+        both[0, n_words:] = NEVER
         both[:, n_words:][:, self.is_short] += _DROPPED
         return both
 
