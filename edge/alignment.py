@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from edge.sound_windows import NEVER, Floats, Heard, Hypothesis, Rows
 
 _FIRST_LOOK = 0.06
 """Cost per sound, above what is possible at all, that is looked at first."""
+_RIVAL = 0.2
+"""Cost by which another phrase may be worse and still be told."""
 _Ending = tuple[float, int, int, int, int]
 MAX_SOUNDS = 400
 """Of a hypothesis; longer ones are stories, not commands."""
@@ -63,7 +65,8 @@ def align(
 ) -> list[Alignment]:
     """Returns the sentences nearest to what was heard, the nearest first.
 
-    At most one for each intent and hypothesis.
+    At most one for each intent and hypothesis, and those that differ from it in one
+    phrase of a list that sounds almost the same.
 
     Args:
         graph: What can be said.
@@ -85,7 +88,12 @@ def align(
         if wanted <= bound or bound == limit:
             break
         bound = wanted
-    traced = [walk.traced(*ending) for cost, *ending in found if cost <= wanted]
+    traced = [
+        alignment
+        for cost, *ending in found
+        if cost <= wanted
+        for alignment in walk.traced(*ending)
+    ]
     return sorted(traced, key=lambda alignment: alignment.per_sound)
 
 
@@ -231,14 +239,15 @@ class _Walk:
                         int(last[best[at]]),
                     )
 
-    def traced(self, intent: int, place: int, row: int, end: int) -> Alignment:
-        """Returns the way that ends at a place, after so many sounds."""
+    def traced(
+        self, intent: int, place: int, row: int, end: int
+    ) -> Iterator[Alignment]:
+        """Yields the way that ends at a place after so many sounds, and its rivals."""
         costs = self._costs[:, row]
         inserted = self._inserted[row]
         gaps = np.minimum.accumulate(costs[place] - inserted)
         total = round(float(gaps[end] + inserted[end]), 4)
-        at, words = end, []
-        n_meant, n_free = 0, 0
+        at, spans = end, list[_Span]()
         while not self._begins(place, row, at):
             # Back over sounds that belong to no word.
             here = costs[place, : at + 1] - inserted[: at + 1]
@@ -247,20 +256,33 @@ class _Walk:
             if self._begins(place, row, at):
                 break
             edge, start = self._came_by(place, row, at)
-            meant, n = self._meant_by(edge, row, start, at)
-            words += [HeardAs(word=word, start=start, end=at) for word in meant]
-            n_meant += n
-            n_free += (at - start) * (not meant[0])
+            spans.append(self._span(edge, row, start, at))
             place, at = int(self._sources[edge]), start
-        first = words[-1].start if words else 0
+        spans.reverse()
+        yield self._alignment(intent, row, end, total, spans)
+        for n, span in enumerate(spans):
+            for more, rival in span.rivals:
+                rivals = [*spans[:n], rival, *spans[n + 1 :]]
+                yield self._alignment(intent, row, end, total + more, rivals)
+
+    def _alignment(
+        self, intent: int, row: int, end: int, cost: float, spans: Sequence[_Span]
+    ) -> Alignment:
+        n_free = sum(span.end - span.start for span in spans if not span.words[0])
+        n_meant = sum(span.n_sounds for span in spans)
+        first = spans[0].start if spans else 0
         n_sounds = max(1, n_meant, end - first - n_free)
-        one = self._heard.hypotheses[row]
+        penalty = self._heard.hypotheses[row].penalty
         return Alignment(
             intent=self._graph.names[intent],
-            words=tuple(reversed(words)),
+            words=tuple(
+                HeardAs(word=word, start=span.start, end=span.end)
+                for span in spans
+                for word in span.words
+            ),
             hypothesis=row,
-            cost=total,
-            per_sound=max(0.0, total - FREE_COST * n_free) / n_sounds + one.penalty,
+            cost=cost,
+            per_sound=max(0.0, cost - FREE_COST * n_free) / n_sounds + penalty,
         )
 
     def _begins(self, place: int, row: int, at: int) -> bool:
@@ -288,20 +310,35 @@ class _Walk:
                     best, found = came.min(), (int(edge), bounds[int(came.argmin())])
         return found
 
-    def _meant_by(
-        self, edge: int, row: int, start: int, end: int
-    ) -> tuple[list[str], int]:
-        """Returns the words of an edge, the last one first, and their sounds.
-
-        An empty word where any do.
-        """
-        word = int(self._words[edge])
+    def _span(self, edge: int, row: int, start: int, end: int) -> _Span:
+        """Returns what was heard for an edge."""
+        word, spans = int(self._words[edge]), self._view.spans
         if word == FREE:
-            return [""], 0
+            return _Span(start, end, ("",), 0)
         if word > FREE:
             spelled = self._graph.vocabulary.words[word]
-            return [spelled], int(self._view.spans.lengths[self._rows[edge]])
-        number = LISTED - word
-        table = self._graph.lists[number]
-        _, phrase = self._view.spans.nearest(number, row, start, end)[0]
-        return list(reversed(table.phrases[phrase])), int(table.lengths[phrase])
+            return _Span(start, end, (spelled,), int(spans.lengths[self._rows[edge]]))
+        table = self._graph.lists[LISTED - word]
+        nearest = spans.nearest(LISTED - word, row, start, end)
+        found = [
+            (cost, _Span(start, end, table.phrases[phrase], int(table.lengths[phrase])))
+            for cost, phrase in nearest
+            if cost <= nearest[0][0] + _RIVAL
+        ]
+        least, best = found[0]
+        others = ((cost - least, span) for cost, span in found[1:])
+        return replace(best, rivals=tuple(others))
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What was heard over some sounds."""
+
+    start: int
+    end: int
+    words: tuple[str, ...]
+    """An empty one where any do."""
+    n_sounds: int
+    """Of the words; none where any do."""
+    rivals: tuple[tuple[float, _Span], ...] = ()
+    """Other phrases that may have been meant, and how much more they cost."""

@@ -60,6 +60,14 @@ class Candidate:
         """The sentence."""
         return " ".join(token.text for token in self.said.tokens)
 
+    @property
+    def n_spelled(self) -> int:
+        """How many of its words were heard as they are spelled."""
+        text = self.said.text.lower()
+        return sum(
+            text[token.start : token.end] == token.text for token in self.said.tokens
+        )
+
 
 def candidates(
     lexicon: Lexicon, texts: Sequence[str], confidence: float
@@ -126,7 +134,7 @@ def _by_sound(
                     cost=alignment.per_sound,
                     confidence=_confidence(alignment, confidence),
                 )
-    return tuple(sorted(found.values(), key=lambda one: one.cost))
+    return tuple(sorted(found.values(), key=lambda one: (one.cost, -one.n_spelled)))
 
 
 def hypothesis_of(

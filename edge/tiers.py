@@ -64,7 +64,7 @@ def understood(
         said = understand(lexicon, transcript, referents)
         found = Understood(
             intents=said.intents,
-            clarify=_clarify(lexicon, said.options),
+            clarify=_clarify(lexicon, said.options, said.sentences),
             candidates=said.candidates,
         )
         if found.intents or found.clarify:
@@ -83,14 +83,23 @@ def understood(
     return found
 
 
-def _clarify(lexicon: Lexicon, options: tuple[Intent, ...]) -> Clarify | None:
+def _clarify(
+    lexicon: Lexicon, options: tuple[Intent, ...], sentences: tuple[str, ...] = ()
+) -> Clarify | None:
     if len(options) < 2:
         return None
-    return Clarify(options=options, question=_question(lexicon, options))
+    return Clarify(options=options, question=_question(lexicon, options, sentences))
 
 
-def _question(lexicon: Lexicon, options: tuple[Intent, ...]) -> str:
+def _question(
+    lexicon: Lexicon, options: tuple[Intent, ...], sentences: tuple[str, ...]
+) -> str:
     """Returns the question which was meant, by what tells the options apart."""
+    if sentences:
+        if lexicon.pack.language == "zh":
+            return f"你是说“{'”，还是“'.join(sentences)}”？"
+        quoted = [f"\u201c{sentence}\u201d" for sentence in sentences]
+        return f"Did you say {' or '.join(quoted)}?"
     first = options[0].values
     different = [
         slot
