@@ -137,21 +137,24 @@ class _Walk:
             self._costs[0, row, self._heard.begins(row)] = 0
         totals = view.totals(self._bound)
         # What may be spent up to a sound: what is left after it has to do for the rest.
-        rest = np.stack((view.strict.after, view.loose.after))
-        most = (totals - rest)[self._graph.is_loose[self._places].astype(np.intp)]
+        most = totals - np.stack((view.strict.after, view.loose.after))
+        is_loose = self._graph.is_loose[self._places].astype(np.intp)
+        self._is_reached = np.zeros(len(self._places), np.bool_)
+        self._is_reached[0] = True
         for level in self._levels:
             sources = self._sources[level]
-            first = int(sources.min())
-            costs = self._costs[first : int(sources.max()) + 1]
-            costs -= self._inserted
+            first, last = sources.min(), sources.max()
+            left = np.flatnonzero(self._is_reached[first : last + 1]) + first
+            costs: Floats = self._costs[left] - self._inserted
             np.minimum.accumulate(costs, axis=2, out=costs)
             costs += self._inserted
-            alive = costs <= most[first : first + len(costs)]
+            alive = costs <= most[is_loose[left]]  # (places, hypotheses, sounds heard)
             np.copyto(costs, NEVER, where=~alive)
+            self._costs[left] = costs
+            self._is_reached[left] = np.logical_or.reduce(alive, axis=(1, 2))
             heard_of = np.flatnonzero(np.logical_or.reduce(alive, axis=(0, 1)))
             if len(heard_of):
-                is_reached = np.logical_or.reduce(alive, axis=(1, 2))
-                reached = level[is_reached[sources - first]]
+                reached = level[self._is_reached[sources]]
                 self._step(reached, slice(heard_of[0], heard_of[-1] + 1))
 
     def _step(self, level: Rows, since: slice) -> None:
@@ -191,6 +194,7 @@ class _Walk:
         best = np.minimum.reduceat(arrived, firsts, axis=0)
         to = targets[firsts]
         self._costs[to, :, heard] = np.minimum(self._costs[to, :, heard], best)
+        self._is_reached[to] = True
 
     def _freely(self, edges: Rows) -> Floats:
         """Returns the costs after one or more whole words, whatever they are."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.asr import Transcript
 from edge.lexicon import Lexicon
-from edge.nearest import Candidate
+from edge.nearest import Candidate, by_sound
+from edge.referents import Referents
 from edge.tiers import Understood
-from models.pack import Template
+from edge.understanding import texts_of, understand
+from models.pack import IntentDeclaration, Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,17 +23,58 @@ class Explained:
     understood: Understood
     why: tuple[str, ...]
     """Sentences, the most important first."""
+    candidates: tuple[Candidate, ...]
+    """Sentences of the grammar that are near, and those that are farther."""
+
+    @property
+    def margin(self) -> float | None:
+        """Cost per sound by which the nearest leads; None where there is no other."""
+        if len(self.candidates) < 2:
+            return None
+        return self.candidates[1].cost - self.candidates[0].cost
 
 
 def explain(
-    lexicon: Lexicon, transcript: Transcript, understood: Understood
+    lexicon: Lexicon,
+    transcript: Transcript,
+    understood: Understood,
+    *,
+    with_facts: Lexicon,
 ) -> Explained:
-    """Returns why something was, or was not, understood."""
+    """Returns why something was, or was not, understood.
+
+    Args:
+        lexicon: What can be said now.
+        transcript: What was heard.
+        understood: What was made of it.
+        with_facts: What could be said if every fact that an intent waits for were true.
+    """
+    meant = understand(with_facts, transcript, Referents())
+    waiting = [
+        one.said.declared
+        for one in meant.candidates[:1]
+        if one.confidence >= lexicon.pack.confidence
+        and lexicon.intent(one.said.declared.name) is None
+    ]
     return Explained(
         transcript=transcript,
         understood=understood,
-        why=tuple(_why(lexicon, understood)),
+        why=tuple(_why(lexicon, understood, waiting)),
+        candidates=_candidates(lexicon, transcript, understood),
     )
+
+
+def _candidates(
+    lexicon: Lexicon, transcript: Transcript, found: Understood
+) -> tuple[Candidate, ...]:
+    """Returns what was looked at, and what is too far to be of interest but here."""
+    known = {(one.said.declared.name, one.words) for one in found.candidates}
+    texts = texts_of(lexicon, transcript)
+    far = (
+        by_sound(lexicon, texts, transcript.confidence, near=math.inf) if texts else []
+    )
+    others = [one for one in far if (one.said.declared.name, one.words) not in known]
+    return (*found.candidates, *others)
 
 
 def template_of(lexicon: Lexicon, candidate: Candidate) -> Template:
@@ -40,7 +84,9 @@ def template_of(lexicon: Lexicon, candidate: Candidate) -> Template:
     return candidate.said.declared.say[sentence - first]
 
 
-def _why(lexicon: Lexicon, found: Understood) -> Iterator[str]:
+def _why(
+    lexicon: Lexicon, found: Understood, waiting: Sequence[IntentDeclaration]
+) -> Iterator[str]:
     least = lexicon.pack.confidence
     best = found.candidates[0] if found.candidates else None
     if found.clarify is not None:
@@ -64,6 +110,9 @@ def _why(lexicon: Lexicon, found: Understood) -> Iterator[str]:
             f'It sounds like "{best.words}", which line {template.line} says; the '
             f"confidence is {best.confidence:.2f}, and {least:g} is asked for."
         )
+    elif waiting:
+        (intent,) = waiting
+        yield f'"{intent.name}" cannot be said now: the fact {intent.when} is not true.'
     elif best is not None and best.confidence >= least:
         yield (
             f'It sounds like "{best.words}", but a word such as "that" means nothing '
@@ -77,23 +126,16 @@ def _why(lexicon: Lexicon, found: Understood) -> Iterator[str]:
         )
     else:
         yield "No sentence that can be said now is anything like it."
-    if not found.intents and found.clarify is None:
-        yield from _advice(lexicon, found)
+    is_known = bool(waiting) or (best is not None and best.confidence >= least)
+    if not found.intents and found.clarify is None and not is_known:
+        yield _advice(found)
 
 
-def _advice(lexicon: Lexicon, found: Understood) -> Iterator[str]:
-    absent = [
-        intent
-        for intent in lexicon.pack.intents
-        if intent.when and lexicon.intent(intent.name) is None
-    ]
-    for intent in absent:
-        yield f'"{intent.name}" cannot be said now: the fact {intent.when} is not true.'
+def _advice(found: Understood) -> str:
     if found.matches and found.matches[0].intent is not None:
-        yield (
+        return (
             f'Of all examples those of "{found.matches[0].intent}" are the nearest, at '
             f"{found.matches[0].similarity:.2f}; too far, too near to others, or a "
             "value was not said. Another line of `like` may help."
         )
-    else:
-        yield "Where it should be a command, give an intent a template that says it."
+    return "Where it should be a command, give an intent a template that says it."

@@ -86,15 +86,23 @@ def candidates(
 
 
 def by_sound(
-    lexicon: Lexicon, texts: Sequence[str], confidence: float
+    lexicon: Lexicon, texts: Sequence[str], confidence: float, *, near: float = NEAR
 ) -> list[Candidate]:
-    """Returns what may have been meant by texts that are no sentences themselves."""
-    return list(_by_sound(lexicon, tuple(texts), confidence))
+    """Returns what may have been meant by texts that are no sentences themselves.
+
+    Args:
+        lexicon: What can be said now.
+        texts: What may have been heard, the likeliest first.
+        confidence: Of the recogniser in the first.
+        near: Cost per sound above that of the nearest one, up to which none is left
+            out.
+    """
+    return list(_by_sound(lexicon, tuple(texts), confidence, near))
 
 
 @functools.lru_cache(maxsize=_N_REMEMBERED)
 def _by_sound(
-    lexicon: Lexicon, texts: tuple[str, ...], confidence: float
+    lexicon: Lexicon, texts: tuple[str, ...], confidence: float, near: float
 ) -> tuple[Candidate, ...]:
     """Returns the same; an utterance is asked for when it may end, and when it has."""
     if confidence < NOISE:
@@ -114,7 +122,7 @@ def _by_sound(
         [hypotheses[n] for n in used],
         limit=LIMIT,
         n_best=_N_ALIGNED,
-        near=NEAR,
+        near=near,
     ):
         if not alignment.intent:
             break  # it is nearer to what means nothing

@@ -133,6 +133,7 @@ def _unknown_models(pack: Pack, models: Collection[str]) -> Iterator[Problem]:
         ("vad", chosen.vad),
         ("asr", chosen.asr),
         ("llm", chosen.llm),
+        ("pronunciations", chosen.pronunciations),
         *((("encoder", chosen.encoder),) if "semantic" in pack.tiers else ()),
     ):
         if name not in models:

@@ -313,6 +313,19 @@ class Runtime:
         """Yields the turn of words that were typed."""
         yield from self.answer(Transcript(text=text), 0.0, cancel)
 
+    def chosen(self, text: str, cancel: Event) -> tuple[Intent, ...]:
+        """Returns the intents that the model chooses for words; nothing is answered."""
+        request = self._request(text, (), chooses=True)
+        with closing(self.model.generate(request, cancel)) as written:
+            intents: list[Intent] = []
+            for item in read_answer(written, request.prompt.prefix):
+                if isinstance(item, ReplyText):
+                    break
+                intent = read_intent(self.lexicon, item.found)
+                if intent is not None:
+                    intents.append(intent)
+            return tuple(intents)
+
     def prepare(self) -> None:
         """Has the model read the beginning of its prompts, ahead of the first turn."""
         opening = self.conversation.opening(self._told)

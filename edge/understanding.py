@@ -54,7 +54,7 @@ def understand(
         transcript: What was heard.
         referents: What "that" and "it" may mean.
     """
-    texts = _texts(lexicon, transcript)
+    texts = texts_of(lexicon, transcript)
     if not texts:
         return NOTHING
     whole = candidates(lexicon, texts, transcript.confidence)
@@ -125,13 +125,13 @@ def completeness(lexicon: Lexicon, heard: Transcript) -> Completeness:
         return how
     if goes_on(lexicon, heard.text):
         return Completeness.OPEN
-    found = by_sound(lexicon, _texts(lexicon, heard), heard.confidence)
+    found = by_sound(lexicon, texts_of(lexicon, heard), heard.confidence)
     is_sure = bool(found) and found[0].confidence >= lexicon.pack.confidence
     return Completeness.COMPLETE if is_sure else Completeness.OPEN
 
 
-def _texts(lexicon: Lexicon, transcript: Transcript) -> list[str]:
-    """Returns the hypotheses that differ in words."""
+def texts_of(lexicon: Lexicon, transcript: Transcript) -> list[str]:
+    """Returns the hypotheses that differ in words; none where nothing was heard."""
     texts: dict[tuple[str, ...], str] = {}
     for text in (transcript.text, *transcript.alternatives)[:N_HYPOTHESES]:
         words = tuple(token.text for token in tokens_of(lexicon, text))

@@ -14,7 +14,7 @@ from edge.commands.eval_show import displayed, show_problems, show_score, stderr
 from edge.commands.events import error_line
 from edge.commands.options import Asr, Device, Language, Llm, Threads, Vad
 from edge.engines import ECHO, EngineNames
-from edge.evaluation.engine import CONSULTED, build_understander
+from edge.evaluation.engine import build_understander
 from edge.evaluation.items import EvalError
 from edge.evaluation.labels import check_labels
 from edge.evaluation.noise import MAX_SNR_DB, MIN_SNR_DB, load_noise
@@ -251,7 +251,7 @@ def _needed(options: RuntimeOptions, pack: Pack, *, is_sound: bool) -> RuntimeOp
         options,
         vad=options.vad if is_sound else ECHO,
         asr=options.asr if is_sound else ECHO,
-        llm=options.llm if Tier.LLM in CONSULTED.intersection(tiers) else ECHO,
+        llm=options.llm if Tier.LLM in tiers else ECHO,
     )
 
 
@@ -260,9 +260,14 @@ def _about(asked: Asked, plan: Plan, pack: Pack, options: RuntimeOptions) -> Abo
     names = EngineNames.chosen(
         pack.models, vad=options.vad, asr=options.asr, llm=options.llm
     )
-    roles = {"vad": names.vad, "asr": names.asr, "llm": names.llm}
+    roles = {
+        "vad": names.vad,
+        "asr": names.asr,
+        "llm": names.llm,
+        "pronunciations": names.pronunciations,
+    }
     tiers = options.tiers or tuple(map(Tier, pack.tiers))
-    if Tier.SEMANTIC in CONSULTED.intersection(tiers):
+    if Tier.SEMANTIC in tiers:
         roles["encoder"] = pack.models.encoder
     models = {
         role: name if name == ECHO else f"{name} {model_sha256(store, name)[:16]}"
@@ -292,9 +297,6 @@ def _answer(pack: Pack, options: RuntimeOptions, plan: Plan, kept: KeptAnswers) 
             f"{n_known} of {plan.n_answers} answers "
             "are taken up from an earlier run (--fresh begins anew).",
         )
-    unasked = set(options.tiers or map(Tier, pack.tiers)) - CONSULTED
-    if unasked:
-        console.print(f"Not asked by an evaluation yet: {', '.join(sorted(unasked))}.")
     if n_known == plan.n_answers:
         return
     runtime = build_runtime(pack, Store.default(), options)

@@ -19,8 +19,10 @@ from edge.commands.show import CONTROLS
 from edge.engines import ECHO
 from edge.explanation import Explained, explain, template_of
 from edge.intent import Intent, Tier
+from edge.lexicon import build_lexicon
 from edge.pipeline import Runtime
 from edge.scene import Scene
+from edge.tiers import Understood
 from models.pack_file import load_pack
 from models.store import Store
 
@@ -81,7 +83,7 @@ def explain_command(  # noqa: PLR0913, PLR0917 - one parameter an option
         found = (
             _explain_sound(runtime, wav)
             if wav
-            else [_explained(runtime, Transcript(text=text, language=language))]
+            else [_explained_text(runtime, Transcript(text=text, language=language))]
         )
     finally:
         runtime.close()
@@ -113,12 +115,28 @@ def _explain_sound(runtime: Runtime, wav: Path) -> list[Explained]:
         )
         if heard.text:
             understood = runtime.understood(heard, utterance)
-            found.append(explain(runtime.lexicon, heard, understood))
+            found.append(_explained(runtime, heard, understood))
     return found
 
 
-def _explained(runtime: Runtime, transcript: Transcript) -> Explained:
-    return explain(runtime.lexicon, transcript, runtime.understood(transcript))
+def _explained_text(runtime: Runtime, transcript: Transcript) -> Explained:
+    return _explained(runtime, transcript, runtime.understood(transcript))
+
+
+def _explained(
+    runtime: Runtime, transcript: Transcript, understood: Understood
+) -> Explained:
+    waits_for = [intent.when for intent in runtime.pack.intents if intent.when]
+    return explain(
+        runtime.lexicon,
+        transcript,
+        understood,
+        with_facts=build_lexicon(
+            runtime.pack,
+            _with_facts(runtime.scene, waits_for),
+            previous=runtime.lexicon,
+        ),
+    )
 
 
 def _as_row(runtime: Runtime, found: Explained) -> dict[str, Any]:
@@ -142,8 +160,9 @@ def _as_row(runtime: Runtime, found: Explained) -> dict[str, Any]:
                 "line": template_of(runtime.lexicon, candidate).line,
                 "heard_from": candidate.said.text,
             }
-            for candidate in understood.candidates
+            for candidate in found.candidates
         ],
+        "margin": None if found.margin is None else round(found.margin, 4),
         "examples": [
             {"intent": match.intent, "similarity": round(match.similarity, 4)}
             for match in understood.matches[:_N_SHOWN]
@@ -173,13 +192,13 @@ def _show(console: Console, runtime: Runtime, found: Explained) -> None:
         _row(console, "intent", "none: it goes to dialogue", style="bold yellow")
     for sentence in found.why:
         _row(console, "why", sentence)
-    if understood.candidates:
+    if found.candidates:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for title in ("sentence", "intent", "slots"):
             table.add_column(title, overflow="fold")
         for title in ("cost", "confidence", "line"):
             table.add_column(title, justify="right")
-        for candidate in understood.candidates[:_N_SHOWN]:
+        for candidate in found.candidates[:_N_SHOWN]:
             table.add_row(
                 _plain(candidate.words),
                 _plain(candidate.said.declared.name),

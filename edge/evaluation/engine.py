@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Event
 
 from edge.asr import Transcript, recognise
 from edge.audio import SAMPLE_RATE_HZ, Samples
@@ -13,9 +14,6 @@ from edge.intent import Intent, Slot, Tier
 from edge.pipeline import Runtime
 from edge.tiers import Understood
 from edge.vad import Utterance
-
-CONSULTED = frozenset({Tier.GRAMMAR, Tier.SEMANTIC})
-"""Tiers that are asked here; what only others would find counts as not found."""
 
 
 def build_understander(runtime: Runtime) -> Understander:
@@ -67,6 +65,8 @@ class _RuntimeUnderstander:
             if transcript.text
             else Understood()
         )
+        if transcript.text and not found.intents and found.clarify is None:
+            found = replace(found, intents=self._chosen(transcript.text))
         return Result(
             intents=found.intents,
             clarify=found.clarify.options if found.clarify else (),
@@ -75,3 +75,8 @@ class _RuntimeUnderstander:
             asr_ms=asr_ms,
             intent_ms=1000 * (time.perf_counter() - began_s),
         )
+
+    def _chosen(self, text: str) -> tuple[Intent, ...]:
+        """Returns what the language model makes of words, where it is asked."""
+        runtime = self.runtime
+        return runtime.chosen(text, Event()) if Tier.LLM in runtime.tiers else ()

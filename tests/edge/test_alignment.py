@@ -39,7 +39,11 @@ LISTS: Mapping[str, SlotWords] = {
 }
 
 
-def graph_of(sentences: dict[str, list[str]], never: Sequence[str] = ()) -> SoundGraph:
+def graph_of(
+    sentences: dict[str, list[str]],
+    never: Sequence[str] = (),
+    lists: Mapping[str, SlotWords] = LISTS,
+) -> SoundGraph:
     """Returns the graph of sentences, by intent."""
     pairs = [(name, text) for name, said in sentences.items() for text in said]
     templates = [
@@ -48,7 +52,7 @@ def graph_of(sentences: dict[str, list[str]], never: Sequence[str] = ()) -> Soun
     return SoundGraphs(Vocabulary(SOUNDS)).build(
         build_graph(templates, rules={}, file="test"),
         [name for name, _ in pairs],
-        LISTS,
+        lists,
         [tuple(said.split()) for said in never],
     )
 
@@ -445,3 +449,39 @@ def test_the_same_is_found_every_time() -> None:
     graph = graph_of({"a": ["paint boat red"], "b": ["paint goat red"]})
 
     assert nearest(graph, "paint oat red") == nearest(graph, "paint oat red")
+
+
+# Rivals -----------------------------------------------------------------------------
+
+
+def test_a_phrase_that_sounds_almost_the_same_is_told_as_well() -> None:
+    lists = {"thing": Phrases.build([("beech", "beech"), ("beach", "beach")])}
+    graph = graph_of({"paint": ["paint {thing} red"]}, lists=lists)
+
+    found = nearest(graph, "paint beech red")
+
+    assert [said(one) for one in found] == ["paint beech red", "paint beach red"]
+    one = heard("paint beech red")
+    for alignment in found:
+        check_in_order(alignment.words, len(one.sounds))
+        assert alignment.cost == pytest.approx(cost_of(alignment, one), abs=5e-3)
+
+
+def test_a_phrase_that_sounds_otherwise_is_not() -> None:
+    lists = {"thing": Phrases.build([("boat", "boat"), ("lantern", "lantern")])}
+    graph = graph_of({"paint": ["paint {thing} red"]}, lists=lists)
+
+    (found,) = nearest(graph, "paint boat red")
+
+    assert said(found) == "paint boat red"
+
+
+def test_what_is_far_from_the_nearest_may_be_left_out() -> None:
+    graph = graph_of({"a": ["paint boat red"], "b": ["paint lantern green"]})
+    one = [heard("paint boat red")]
+
+    every = align(graph, one, limit=LIMIT, n_best=20)
+    near = align(graph, one, limit=LIMIT, n_best=20, near=0.05)
+
+    assert [found.intent for found in every] == ["a", "b"]
+    assert near == every[:1]

@@ -16,7 +16,12 @@ from models.pack import PackError
 from models.pack_file import BUILT_IN_FOLDER, pack_names
 from models.store import Store
 
-MODELS = ("silero-vad", "whisper-base", "smollm2-135m-instruct-q4_1")
+MODELS = (
+    "silero-vad",
+    "whisper-base",
+    "smollm2-135m-instruct-q4_1",
+    "cmudict-en-us",
+)
 SOUND = """\
 format = 1
 name = "harbour"
@@ -91,6 +96,12 @@ def test_a_sound_pack_has_no_problem(tmp_path: Path) -> None:
             '[models]\nllm = "smollm3"\n[lists]',
             6,
             'there is no model "smollm3"',
+        ),
+        (
+            "[lists]",
+            '[models]\npronunciations = "cmudict"\n[lists]',
+            6,
+            'there is no model "cmudict"',
         ),
         (
             "[lists]",
