@@ -145,7 +145,7 @@ class Phrases:
         return "|".join(self.values[:MAX_VALUES_TOLD]) + more
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """A number within bounds, with or without a unit."""
 
