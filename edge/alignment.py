@@ -103,7 +103,7 @@ class _Walk:
     def __init__(self, graph: SoundGraph, view: View, bound: float) -> None:
         self._graph, self._view, self._bound = graph, view, bound
         self._heard, self._inserted = view.heard, view.inserted
-        self._over = view.within(bound)
+        self._over, self._heard_rows = view.within(bound)
         self._was_heard = np.logical_or.reduce(self._over < NEVER, axis=(2, 3))
         self._use_edges()
         self._walk()
@@ -112,11 +112,12 @@ class _Walk:
         """Keeps the edges whose words may have been heard, in the order of the walk."""
         graph = self._graph
         spans = self._view.spans
+        numbers = np.full(spans.costs.shape[1] + 1, -1)
+        numbers[self._heard_rows] = np.arange(len(self._heard_rows))
         listed = spans.n_words + LISTED - graph.words
-        rows = np.where(graph.words < 0, listed, spans.rows[graph.words])
-        was_heard = np.append(self._was_heard.any(axis=0), False)
-        is_used = was_heard[np.where(graph.words == FREE, -1, rows)]
-        is_used |= graph.words == FREE
+        rows = numbers[np.where(graph.words < 0, listed, spans.rows[graph.words])]
+        rows[graph.words == FREE] = -1
+        is_used = (rows >= 0) | (graph.words == FREE)
         used = np.flatnonzero(is_used)
         sources, targets = graph.sources[used], graph.targets[used]
         is_met = np.zeros(len(graph.levels), np.bool_)
@@ -321,7 +322,7 @@ class _Walk:
             return _Span(start, end, ("",), 0)
         if word > FREE:
             spelled = self._graph.vocabulary.words[word]
-            return _Span(start, end, (spelled,), int(spans.lengths[self._rows[edge]]))
+            return _Span(start, end, (spelled,), int(spans.lengths[spans.rows[word]]))
         table = self._graph.lists[LISTED - word]
         nearest = spans.nearest(LISTED - word, row, start, end)
         found = [

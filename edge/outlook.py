@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.sound_graph import SoundGraph
-from edge.sound_windows import NEVER, Floats, Heard
+from edge.sound_windows import NEVER, Floats, Heard, Rows
 from edge.word_spans import Spans
 
 FREE_COST = 0.02
@@ -76,7 +76,7 @@ class View:
         n, longest = heard.sounds.shape
         inserted = np.zeros((n, longest + 1), np.float32)
         np.cumsum(insert[heard.sounds], axis=1, out=inserted[:, 1:])
-        steps = _steps(insert[heard.sounds], spans.costs)
+        steps = _steps(insert[heard.sounds], spans)
         strict = loose = Outlook.of(heard, steps)
         if graph.is_loose[0]:
             loose = Outlook.of(heard, _with_any_words(heard, steps))
@@ -99,21 +99,32 @@ class View:
         totals: Floats = (per_sound * self.heard.lengths)[:, None] + _ROUNDING
         return totals.astype(np.float32)
 
-    def within(self, bound: float) -> Floats:
-        """Returns the costs of words without those that lead to dearer sentences."""
-        over, n_sounds = self.spans.costs, self.inserted.shape[1]
-        room = np.full((len(over), *self.inserted.shape), -1, np.float32)
+    def within(self, bound: float) -> tuple[Floats, Rows]:
+        """Returns what words cost where they lead to no dearer sentence.
+
+        (sounds of a stretch + 1, those words and lists, hypotheses, first sounds), and
+        which words and lists these are.
+        """
+        spans, n_sounds = self.spans, self.inserted.shape[1]
+        room = np.full((len(spans.costs), *self.inserted.shape), -1, np.float32)
         left = self.totals(bound) - self.loose.before
-        for length in range(min(len(over), n_sounds)):
+        for length in range(min(len(room), n_sounds)):
             ends = self.loose.after[:, length:]
             room[length, :, : n_sounds - length] = left[:, : n_sounds - length] - ends
-        return np.where(over <= room[:, None], over, NEVER)
+        by_window = np.full((len(room), spans.costs.shape[2]), -1, np.float32)
+        for most, here in zip(by_window, room, strict=True):
+            np.maximum.at(most, spans.windows.ravel(), here.ravel())
+        fits = spans.costs <= by_window[:, None]
+        rows = np.flatnonzero(np.logical_or.reduce(fits, axis=(0, 2)))
+        over = np.take(spans.costs[:, rows], spans.windows, axis=2)
+        np.copyto(over, NEVER, where=over > room[:, None])
+        return over, rows
 
 
-def _steps(insert: Floats, over: Floats) -> Floats:
+def _steps(insert: Floats, spans: Spans) -> Floats:
     """Returns (hypotheses, sounds, most): the least cost of any word over a stretch."""
-    least = over[1:].min(axis=1, initial=NEVER).transpose(1, 2, 0)
-    steps = np.ascontiguousarray(least[:, :-1])
+    least = spans.costs[1:].min(axis=1, initial=NEVER)[:, spans.windows[:, :-1]]
+    steps = np.ascontiguousarray(least.transpose(1, 2, 0))
     np.minimum(steps[:, :, 0], insert, out=steps[:, :, 0])
     return steps
 

@@ -39,8 +39,8 @@ class Spans:
     """Where what can be said may have been heard, and at what cost."""
 
     costs: Floats
-    """(sounds of a stretch + 1, words and lists, hypotheses, first sounds): of a list,
-    the least cost of any of its phrases."""
+    """(sounds of a stretch + 1, words and lists, windows): of a list, the least cost of
+    any of its phrases."""
     rows: npt.NDArray[np.int32]
     """(all words + 1,): the row of each in ``costs``, -1 where it was not heard."""
     n_words: int
@@ -72,9 +72,8 @@ class Spans:
             by_list[:, number] = among.min(axis=1)
         rows = np.full(len(vocabulary.words) + 1, -1, np.int32)
         rows[sayings.words] = np.arange(n_words)
-        both = np.concatenate((costs[:, :n_words], by_list), axis=1)
         return cls(
-            costs=np.take(both, windows.numbers, axis=2),
+            costs=np.concatenate((costs[:, :n_words], by_list), axis=1),
             rows=rows,
             n_words=n_words,
             lengths=sayings.lengths,
