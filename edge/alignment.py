@@ -306,13 +306,13 @@ class _Walk:
             which = np.unravel_index(came.argmin(), came.shape)
             best = came[which]
             found = (int(spoken[which[0]]), int(starts[which[1]]))
-        bounds = [start for start in self._heard.hypotheses[row].starts if start < at]
         for edge in edges[self._words[edges] == FREE]:
-            if at in self._heard.hypotheses[row].starts:
-                spent = FREE_COST * (at - np.array(bounds))
-                came = costs[self._sources[edge], bounds] + spent
+            starts = np.array(self._heard.hypotheses[row].starts)
+            if at in starts:
+                starts = starts[starts < at]
+                came = costs[self._sources[edge], starts] + FREE_COST * (at - starts)
                 if came.min() < best:
-                    best, found = came.min(), (int(edge), bounds[int(came.argmin())])
+                    best, found = came.min(), (int(edge), int(starts[came.argmin()]))
         return found
 
     def _span(self, edge: int, row: int, start: int, end: int) -> _Span:

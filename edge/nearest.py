@@ -8,6 +8,7 @@ follows from how far it is.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -151,11 +152,11 @@ def hypothesis_of(
     """Returns how words sound, and where a sentence may begin and end in them."""
     forms = [lexicon.sounds.of(token.text) for token in tokens[:MAX_WORDS]]
     spoken = [form[0] if form else np.zeros(0, np.int16) for form in forms]
-    starts = np.concatenate(([0], np.cumsum([len(form) for form in spoken])))
+    starts = itertools.accumulate((len(form) for form in spoken), initial=0)
     begins, ends = around(lexicon, tuple(token.text for token in tokens[:MAX_WORDS]))
     return Hypothesis(
         sounds=np.concatenate(spoken) if spoken else np.zeros(0, np.int16),
-        starts=tuple(starts.astype(int).tolist()),
+        starts=tuple(starts),
         begins=tuple(begins),
         ends=tuple(ends),
         penalty=penalty,
