@@ -184,6 +184,20 @@ def test_an_intent_comes_before_the_reply_is_written(
     assert model.answer[: model.n_pieces].endswith('"dim"}}')
 
 
+def test_the_model_is_asked_for_intents_alone(
+    runtime: Runtime, model: ScriptedModel
+) -> None:
+    dim = {"name": "set_light", "slots": {"light": "dim"}}
+    sink = {"name": "scuttle", "slots": {}}  # high risk: never from a model
+    model.answer = written(sink, dim, reply="It is now dim.")
+
+    found = runtime.chosen("my eyes hurt", Event())
+
+    assert [(intent.name, intent.tier) for intent in found] == [("set_light", Tier.LLM)]
+    assert "dim." not in model.answer[: model.n_pieces]
+    assert not runtime.conversation.exchanges
+
+
 @pytest.mark.parametrize(
     "found",
     [
