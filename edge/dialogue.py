@@ -97,6 +97,12 @@ class Conversation:
         if len(self._exchanges) > MAX_HISTORY_TURNS:
             del self._exchanges[: MAX_HISTORY_TURNS // 2]
 
+    def decide(self, intent: Intent) -> None:
+        """Notes what the player chose when the latest turn asked for it."""
+        if self._exchanges:
+            last = self._exchanges[-1]
+            self._exchanges[-1] = replace(last, intents=(*last.intents, intent))
+
     def forget(self) -> None:
         """Forgets every turn."""
         self._exchanges.clear()

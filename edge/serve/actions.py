@@ -92,8 +92,8 @@ class Actions:
 
     def choose(
         self, utterance: int, n: int, can_be_done: Callable[[Intent], bool]
-    ) -> None:
-        """Takes the player's choice.
+    ) -> Intent:
+        """Takes and returns the player's choice.
 
         Args:
             utterance: The one that was asked about.
@@ -127,6 +127,7 @@ class Actions:
                 )
             self._asked = None
         self.send(utterance, chosen, asked.heard)
+        return chosen
 
     def send(self, utterance: int, intent: Intent, heard: Transcript) -> None:
         """Sends an intent, or the question that it needs an answer to first."""

@@ -130,11 +130,7 @@ class Session:
                 "confirm", self._actions.confirm, m["intent"], m["yes"]
             ),
             "choose": lambda m: self._call(
-                "choose",
-                self._actions.choose,
-                m["utterance"],
-                m["n"],
-                self._can_be_done,
+                "choose", self._choose, m["utterance"], m["n"]
             ),
             "result": self._actions.result,
             "frame": lambda _: self._services.metrics.late_frames.inc(),
@@ -461,6 +457,10 @@ class Session:
             lexicon=self.runtime.lexicon.version,
             errors=self._scene_errors,
         )
+
+    def _choose(self, utterance: int, n: int) -> None:
+        chosen = self._actions.choose(utterance, n, self._can_be_done)
+        self.runtime.conversation.decide(chosen)
 
     def _can_be_done(self, intent: Intent) -> bool:
         """Returns whether an intent's condition holds and its objects are there."""

@@ -140,6 +140,16 @@ def test_the_choice_is_an_intent_like_others(lamps: Rig) -> None:
     assert errors(lamps) == []
 
 
+def test_what_was_chosen_was_spoken_of(lamps: Rig) -> None:
+    asked = ask(lamps, "what is lamp")
+    lamps.send("choose", utterance=asked["utterance"], n=1)
+    lamps.send("text", text="take the lamp")  # the one of which we speak
+    lamps.work()
+
+    first, second = lamps.of("intent")
+    assert first["slots"] == second["slots"] == {"thing": "lamp-new"}
+
+
 def test_what_is_risky_is_confirmed_once_it_is_chosen(lamps: Rig) -> None:
     asked = ask(lamps, "burn the lamp")
     assert lamps.of("confirm") == []
