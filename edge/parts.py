@@ -77,6 +77,8 @@ _LEADING = frozenset(("the", "a", "an", "to", "it", "in", "call", "make", "on", 
 _TRAILING = frozenset(("one", "ones", "instead", "please", "thing"))
 _BREAKS = frozenset(",.;!?，。；！？、")
 _MAX_LOOKS = 4
+_MAX_BEGUN = 12
+"""Words of a command that was not finished before it was corrected."""
 _MENDED = 0.9
 """Confidence of a command that was put together."""
 _Look = Callable[[Lexicon, Transcript, tuple[Token, ...]], Candidate | None]
@@ -219,11 +221,15 @@ def _corrected(
         before, after = tokens[:start], tokens[end:]
         if not before or not after:
             continue
-        meant = (
-            _exact_part(lexicon, heard, after)
-            or _mended(lexicon, heard, before, after, look)
-            or look(lexicon, heard, after)
-        )
+        meant = _exact_part(lexicon, heard, after)
+        if meant is None:
+            # What is neither a command nor the beginning of one takes nothing back.
+            first = look(lexicon, heard, before)
+            if first is None and len(before) > _MAX_BEGUN:
+                continue
+            meant = _mended(lexicon, heard, before, after, first)
+            if meant is None and first is not None:
+                meant = look(lexicon, heard, after)
         if meant is not None:
             return (meant,)
     return ()
@@ -234,13 +240,19 @@ def _mended(
     heard: Transcript,
     before: tuple[Token, ...],
     after: tuple[Token, ...],
-    look: _Look,
+    first: Candidate | None,
 ) -> Candidate | None:
     """Returns a command in which a correction stands for what it corrects.
 
     The fewest words give way to it, and of those the last.
+
+    Args:
+        lexicon: What can be said now.
+        heard: The utterance.
+        before: What is corrected.
+        after: The correction.
+        first: The command that the former is, if it is one.
     """
-    first = look(lexicon, heard, before)
     if first is not None:
         before = first.said.tokens
     while after and after[-1].text in _TRAILING:
