@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": ("edge.commands.doctor:app", "Say what works here and what is missing."),
     "pack": ("edge.commands.pack:app", "Check and list experience packs."),
     "models": ("models.cli:app", "Fetch, check and remove models."),
+    "quantize": ("quantize.commands:app", "Make models small, see what they are."),
 }
 """Name of a command, where it lives as `module:app`, and what it does."""
 

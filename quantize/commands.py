@@ -1,0 +1,154 @@
+"""The command `headside quantize`: each command is a projection of one function."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from models.disk import size_text
+from quantize.gguf import Header, load_header
+from quantize.inspection import FAST_ON_ARM, K_BLOCK, Inspection, as_row, inspect
+
+app = typer.Typer(
+    help="Make fine-tuned models small, and see what that cost.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
+"""Names and templates come from files, and must not command the terminal."""
+_MAX_TEMPLATE = 300
+"""Characters that are shown."""
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `inspect` a command of its own."""
+
+
+@app.command("inspect")
+def inspect_command(
+    file: Annotated[Path, typer.Argument(help="A .gguf file.")],
+    *,
+    tensors: Annotated[
+        bool, typer.Option("--tensors", help="Every tensor, too.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON for machines.")
+    ] = False,
+) -> None:
+    """Say what a model file is: types, bits per weight, template, tokeniser.
+
+    Only the header is read, and believed only where it agrees with the file's size. No
+    model is loaded.
+
+    Example: headside quantize inspect model.gguf
+    """
+    header = load_header(file)
+    found = inspect(header)
+    if as_json:
+        row = as_row(found)
+        if tensors:
+            row["tensors"] = [
+                {
+                    "name": tensor.name,
+                    "shape": tensor.shape,
+                    "type": tensor.type.name,
+                    "n_bytes": tensor.n_bytes,
+                }
+                for tensor in header.tensors
+            ]
+        typer.echo(json.dumps(row, indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    _show(console, found)
+    if tensors:
+        _show_tensors(console, header)
+
+
+def _show(console: Console, found: Inspection) -> None:
+    def row(label: str, text: str) -> None:
+        line = Text(f"{label:>11}  ", style="dim")
+        line.append(text.translate(_CONTROLS), style="not dim")
+        console.print(line)
+
+    row("model", found.name or "without a name")
+    row("made as", f"{found.architecture or 'unknown'}, {_built(found)}")
+    row("licence", found.licence or "the file says none")
+    state = "quantized" if found.is_quantized else "not quantized"
+    row(
+        "size",
+        f"{size_text(found.n_bytes)}, {found.n_weights / 1e6:,.1f} million weights, "
+        f"{found.bits_per_weight:.2f} bits each: {state}",
+    )
+    row("output", "a matrix of its own" if found.has_own_head else "the embedding")
+    if found.n_off_k_block:
+        row(
+            "rows",
+            f"{found.n_off_k_block} of {found.n_matrices} matrices have rows that "
+            f"{K_BLOCK} does not divide: no K-type fits those",
+        )
+    row(
+        "on ARM",
+        f"{found.fast_on_arm:.0%} of the multiply-adds have fast kernels "
+        f"({', '.join(sorted(FAST_ON_ARM))})",
+    )
+    row("tokeniser", _tokeniser(found))
+    for special in found.specials:
+        row("", f"{special.number} {special.text!r} {special.use}")
+    row("template", found.template_family or "none: the model cannot be talked to")
+    if found.template:
+        shown = found.template[:_MAX_TEMPLATE]
+        row("", shown + "…" * (len(found.template) > len(shown)))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("type")
+    for title in ("tensors", "weights", "size", "bits"):
+        table.add_column(title, justify="right")
+    for share in found.types:
+        table.add_row(
+            share.name,
+            str(share.n_tensors),
+            f"{share.n_weights / max(1, found.n_weights):.1%}",
+            size_text(share.n_bytes),
+            f"{share.bits:.2f}",
+        )
+    console.print()
+    console.print(table)
+
+
+def _built(found: Inspection) -> str:
+    parts = [
+        f"{found.n_layers} layers" if found.n_layers else "",
+        f"{found.width} wide" if found.width else "",
+        f"{found.n_context:,} tokens of context" if found.n_context else "",
+    ]
+    return ", ".join(filter(None, parts)) or "which says nothing more"
+
+
+def _tokeniser(found: Inspection) -> str:
+    if not found.tokeniser:
+        return "none"
+    pre = f", split as {found.pre_tokeniser}" if found.pre_tokeniser else ""
+    return f"{found.tokeniser}, {found.n_tokens:,} tokens{pre}"
+
+
+def _show_tensors(console: Console, header: Header) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("tensor", "type"):
+        table.add_column(title)
+    for title in ("shape", "size"):
+        table.add_column(title, justify="right")
+    for tensor in header.tensors:
+        table.add_row(
+            Text(tensor.name.translate(_CONTROLS)),
+            tensor.type.name,
+            " x ".join(map(str, tensor.shape)),
+            size_text(tensor.n_bytes),
+        )
+    console.print()
+    console.print(table)
