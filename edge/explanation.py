@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.asr import Transcript
+from edge.grammar import tokens_of
+from edge.intent import Tier
 from edge.lexicon import Lexicon
 from edge.nearest import Candidate, by_sound
 from edge.referents import Referents
@@ -39,6 +41,7 @@ def explain(
     transcript: Transcript,
     understood: Understood,
     *,
+    tiers: frozenset[Tier],
     with_facts: Lexicon,
 ) -> Explained:
     """Returns why something was, or was not, understood.
@@ -47,8 +50,14 @@ def explain(
         lexicon: What can be said now.
         transcript: What was heard.
         understood: What was made of it.
+        tiers: Those that were asked.
         with_facts: What could be said if every fact that an intent waits for were true.
     """
+    if not tokens_of(lexicon, transcript.text):
+        why = f"There is no word of the language {lexicon.pack.language!r} in it."
+        return Explained(
+            transcript=transcript, understood=understood, why=(why,), candidates=()
+        )
     meant = understand(with_facts, transcript, Referents())
     waiting = [
         one.said.declared
@@ -59,8 +68,16 @@ def explain(
     return Explained(
         transcript=transcript,
         understood=understood,
-        why=tuple(_why(lexicon, understood, waiting)),
-        candidates=_candidates(lexicon, transcript, understood),
+        why=tuple(
+            _why(lexicon, understood, waiting)
+            if Tier.GRAMMAR in tiers
+            else _why_without_grammar(understood, tiers)
+        ),
+        candidates=(
+            _candidates(lexicon, transcript, understood)
+            if Tier.GRAMMAR in tiers
+            else ()
+        ),
     )
 
 
@@ -129,6 +146,15 @@ def _why(
     is_known = bool(waiting) or (best is not None and best.confidence >= least)
     if not found.intents and found.clarify is None and not is_known:
         yield _advice(found)
+
+
+def _why_without_grammar(found: Understood, tiers: frozenset[Tier]) -> Iterator[str]:
+    if found.intents:
+        yield f'Of all examples those of "{found.intents[0].name}" are the nearest.'
+    elif found.matches:
+        yield _advice(found)
+    if Tier.LLM in tiers and not found.intents:
+        yield "The language model is not asked here; see `headside run --tier llm`."
 
 
 def _advice(found: Understood) -> str:

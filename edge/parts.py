@@ -77,8 +77,8 @@ _LEADING = frozenset(("the", "a", "an", "to", "it", "in", "call", "make", "on", 
 _TRAILING = frozenset(("one", "ones", "instead", "please", "thing"))
 _BREAKS = frozenset(",.;!?，。；！？、")
 _MAX_LOOKS = 4
-_MAX_BEGUN = 12
-"""Words of a command that was not finished before it was corrected."""
+_MAX_BEGUN = 20
+"""Words of a command that is corrected, or was begun; longer ones are stories."""
 _MENDED = 0.9
 """Confidence of a command that was put together."""
 _Look = Callable[[Lexicon, Transcript, tuple[Token, ...]], Candidate | None]
@@ -217,7 +217,8 @@ def _corrected(
     """Returns what is meant in the end by an utterance that corrects itself."""
     tokens = tokens_of(lexicon, heard.text)
     words = [token.text for token in tokens]
-    for start, end in reversed(list(_found(words, _NO))):
+    corrections = list(_found(words, _NO))
+    for start, end in reversed(corrections[-_MAX_LOOKS:]):
         before, after = tokens[:start], tokens[end:]
         if not before or not after:
             continue
@@ -225,7 +226,7 @@ def _corrected(
         if meant is None:
             # What is neither a command nor the beginning of one takes nothing back.
             first = look(lexicon, heard, before)
-            if first is None and len(before) > _MAX_BEGUN:
+            if len(first.said.tokens if first else before) > _MAX_BEGUN:
                 continue
             meant = _mended(lexicon, heard, before, after, first)
             if meant is None and first is not None:

@@ -198,7 +198,7 @@ def _confidence(table: Table) -> float:
     if not is_number(value) or not 0 < value < 1:
         table.error(
             "confidence",
-            "must be a number between 0 and 1.",
+            '"confidence" must be a number above 0 and below 1.',
             "Higher, and less is taken for a command: confidence = 0.7.",
         )
         return CONFIDENCE
@@ -208,6 +208,8 @@ def _confidence(table: Table) -> float:
 def _tiers(table: Table) -> tuple[str, ...]:
     table.known("tiers", "confidence")
     tiers = table.texts("tiers")
+    if table.values.get("tiers") == []:
+        table.error("tiers", '"tiers" is empty.', 'Write ["grammar"], or leave it out.')
     for path, tier in tiers:
         if tier not in TIERS:
             table.error(path, *_not_there("tier", tier, TIERS, later=()))

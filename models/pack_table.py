@@ -143,7 +143,7 @@ class Table:
         """Returns true or false, as the key says."""
         value = self.values.get(key, default)
         if not isinstance(value, bool):
-            self.error(key, "must be true or false.")
+            self.error(key, f'"{key}" must be true or false.', "Without quotes.")
             return default
         return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -179,7 +180,8 @@ def _snrs(written: str | None, noise: Path | None) -> tuple[int, ...]:
             raise typer.BadParameter("--snr goes with --noise FILE.")
         return ()
     try:
-        snrs_db = [int(level) for level in (written or SNRS).split(",")]
+        levels = SNRS if written is None else written
+        snrs_db = [int(level) for level in levels.split(",")]
     except ValueError as error:
         message = f"--snr: {written!r} is no list of whole numbers, as {SNRS}."
         raise typer.BadParameter(message) from error
@@ -315,6 +317,10 @@ def _check_report(path: Path | None) -> None:
         raise _unwritten(path, "its name must end in .html")
     if not path.absolute().parent.is_dir():
         raise _unwritten(path, "there is no such folder")
+    if path.is_dir():
+        raise _unwritten(path, "it is a folder")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise _unwritten(path, "nothing may be written into its folder")
 
 
 def _write_report(path: Path, page: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from edge.asr import Transcript, recognise
 from edge.build import RuntimeOptions, build_runtime, open_sound
+from edge.commands.events import error_line
 from edge.commands.options import Language, TierChoice
 from edge.commands.show import CONTROLS
 from edge.engines import ECHO
@@ -23,7 +26,10 @@ from edge.lexicon import build_lexicon
 from edge.pipeline import Runtime
 from edge.scene import Scene
 from edge.tiers import Understood
+from models.errors import HeadsideError
+from models.pack import PackError
 from models.pack_file import load_pack
+from models.pack_table import nearest
 from models.store import Store
 
 app = typer.Typer(
@@ -69,24 +75,16 @@ def explain_command(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     For example: headside intent explain "paint the bought read" --pack explorer
     """
-    if bool(text) == (wav is not None):
+    if bool(text.strip()) == (wav is not None):
         raise typer.BadParameter('Give either "WORDS" or --wav FILE.')
-    options = RuntimeOptions(
-        tiers=tuple(Tier(choice) for choice in tier) if tier else None,
-        vad=None if wav else ECHO,
-        asr=None if wav else ECHO,
-        llm=ECHO,
-    )
-    runtime = build_runtime(load_pack(pack, language), Store.default(), options)
+    tiers = tuple(Tier(choice) for choice in tier) if tier else None
+    asked = _Asked(text, wav, pack, tiers, language, tuple(fact or ()))
     try:
-        runtime.set_scene(_with_facts(runtime.scene, fact or []))
-        found = (
-            _explain_sound(runtime, wav)
-            if wav
-            else [_explained_text(runtime, Transcript(text=text, language=language))]
-        )
-    finally:
-        runtime.close()
+        runtime, found = _all_explained(asked)
+    except HeadsideError as error:
+        if as_json:
+            typer.echo(error_line(error))
+        raise
     if as_json:
         rows = [_as_row(runtime, each) for each in found]
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -98,7 +96,52 @@ def explain_command(  # noqa: PLR0913, PLR0917 - one parameter an option
         console.print("No words were heard.", style="yellow")
 
 
-def _with_facts(scene: Scene, facts: list[str]) -> Scene:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be explained."""
+
+    text: str
+    wav: Path | None
+    pack: str
+    tiers: tuple[Tier, ...] | None
+    language: str
+    facts: tuple[str, ...]
+
+
+def _all_explained(asked: _Asked) -> tuple[Runtime, list[Explained]]:
+    """Returns the runtime, closed, and what it made of each utterance."""
+    options = RuntimeOptions(
+        tiers=asked.tiers,
+        vad=None if asked.wav else ECHO,
+        asr=None if asked.wav else ECHO,
+        llm=ECHO,
+    )
+    pack = load_pack(asked.pack, asked.language)
+    runtime = build_runtime(pack, Store.default(), options)
+    try:
+        _check_facts(runtime, asked.facts)
+        runtime.set_scene(_with_facts(runtime.scene, asked.facts))
+        if asked.wav:
+            return runtime, _explain_sound(runtime, asked.wav)
+        transcript = Transcript(text=asked.text, language=asked.language)
+        return runtime, [_explained_text(runtime, transcript)]
+    finally:
+        runtime.close()
+
+
+def _check_facts(runtime: Runtime, facts: Sequence[str]) -> None:
+    waits_for = [intent.when for intent in runtime.pack.intents if intent.when]
+    known = sorted({*runtime.scene.facts, *waits_for})
+    for fact in facts:
+        if fact not in known:
+            raise PackError(
+                "fact_unknown",
+                f"Pack {runtime.pack.name} has no fact {fact!r}.",
+                nearest(fact, known, what="facts"),
+            )
+
+
+def _with_facts(scene: Scene, facts: Sequence[str]) -> Scene:
     return dataclasses.replace(
         scene, facts={**scene.facts, **dict.fromkeys(facts, True)}
     )
@@ -131,6 +174,7 @@ def _explained(
         runtime.lexicon,
         transcript,
         understood,
+        tiers=runtime.tiers,
         with_facts=build_lexicon(
             runtime.pack,
             _with_facts(runtime.scene, waits_for),

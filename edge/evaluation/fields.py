@@ -40,6 +40,8 @@ def array_of(
     value = fields.get(key)
     if value is None and not required:
         return []
+    if key not in fields:
+        fail(f"{key} is missing.", f'Write "{key}": [].')
     if not isinstance(value, list):
         fail(f"{key} must be a list.", f'Write "{key}": [].')
     return value
@@ -50,6 +52,8 @@ def text_of(fields: Mapping[str, object], key: str, default: str | None = None) 
     value = fields.get(key)
     if value is None and default is not None:
         return default
+    if key not in fields:
+        fail(f"{key} is missing.", f'Write "{key}": "...".')
     return plain(value, key)
 
 

@@ -75,8 +75,8 @@ class TextItem:
 
     id: str
     text: str
-    language: str = "en"
-    """ISO 639-1."""
+    language: str = ""
+    """ISO 639-1; empty where the line does not say."""
     kind: str = ""
     """What the item tries, as its author calls it."""
     words: tuple[Word, ...] = ()

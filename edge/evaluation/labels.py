@@ -45,9 +45,28 @@ def check_labels(cases: Cases, pack: Pack) -> None:
                 message=f"{what} {case.item.id!r}: {message}",
                 hint=hint,
             )
-            for message, hint in _impossible(pack, scene, case.wanted)
+            for message, hint in (
+                *_impossible(pack, scene, case.wanted),
+                *(_misplaced(pack, scene, item) if item else ()),
+            )
         ]
     refuse(cases.file, problems)
+
+
+def _misplaced(pack: Pack, scene: Scene, item: TextItem) -> Iterator[tuple[str, str]]:
+    """Yields what a line says that is not so here."""
+    if item.language not in {"", pack.language}:
+        yield (
+            f"it is in {item.language!r}, and taken for {pack.language!r}.",
+            "Name the language with --language, or put the line into another file.",
+        )
+    ids = [thing.id for thing in scene.objects]
+    for thing in item.focus:
+        if thing not in ids:
+            yield (
+                f"focus names {thing!r}, which is not in the scene.",
+                nearest(thing, ids, what="objects"),
+            )
 
 
 def _impossible(pack: Pack, scene: Scene, wanted: Wanted) -> Iterator[tuple[str, str]]:

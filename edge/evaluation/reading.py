@@ -60,6 +60,12 @@ def read_cases(path: Path) -> Cases:
     """
     if path.is_dir():
         path /= LABELS_FILE
+    elif not path.exists():
+        raise EvalError(
+            "eval_input",
+            f"{path} does not exist.",
+            f"Name a folder with a {LABELS_FILE} in it, or a file of JSON lines.",
+        )
     if path.name != LABELS_FILE and path.suffix.lower() != ".jsonl":
         raise EvalError(
             "eval_input",
@@ -90,6 +96,16 @@ class _Reader:
 
     def recordings(self, text: str) -> Iterator[Case]:
         """Yields the labels of a folder."""
+        if not text.lstrip().startswith("{"):
+            self.problems.append(
+                Problem(
+                    file=str(self.file),
+                    line=1,
+                    message="the labels are no JSON object.",
+                    hint='Write {"a.flac": {"intent": "...", "slots": {}}}.',
+                )
+            )
+            return
         try:
             for line, name, label in entries(text):
                 yield from self._read(line, partial(self._labelled, name, label))
@@ -175,7 +191,7 @@ def _text_item(value: object) -> tuple[TextItem, Wanted]:
     item = TextItem(
         id=text_of(fields, "id"),
         text=plain(fields.get("text"), "text", may_be_empty=True),
-        language=text_of(fields, "language", "en"),
+        language=text_of(fields, "language", ""),
         kind=text_of(fields, "kind", ""),
         words=tuple(_word(found) for found in array_of(fields, "words")),
         scene=_scene(fields["scene"]) if fields.get("scene") is not None else None,

@@ -73,7 +73,9 @@ def why(lexicon: Lexicon, text: str) -> str:
         previous=lexicon,
     )
     found = meant(lexicon, text)
-    return " ".join(explain(lexicon, transcript, found, with_facts=with_facts).why)
+    tiers = frozenset([Tier.GRAMMAR])
+    told = explain(lexicon, transcript, found, tiers=tiers, with_facts=with_facts)
+    return " ".join(told.why)
 
 
 # Which of two -----------------------------------------------------------------------
@@ -187,3 +189,41 @@ def test_the_command_tells_machines_the_same(farm: Lexicon, tmp_path: Path) -> N
     (candidate, *_) = row["candidates"]
     assert 0 < candidate["cost_per_sound"] < 0.2
     assert candidate["confidence"] >= row["asked_for"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["feed the goat", "--fact", "sumer"], 'Did you mean "summer"?'),
+        (["feed the goat", "--fact", ""], "no fact ''"),
+        (["feed the goat", "--language", "zh"], "zh"),
+    ],
+)
+def test_what_cannot_be_explained(
+    farm: Lexicon, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    del farm  # its file is there
+    command = ["explain", *arguments, "--pack", str(tmp_path), "--json"]
+    result = CliRunner().invoke(app, command)
+
+    assert result.exit_code == 1
+    row = json.loads(result.output)
+    assert row["type"] == "error"
+    assert told in f"{row['message']} {row['hint']}"
+
+
+def test_other_tiers_are_explained_by_themselves(farm: Lexicon, tmp_path: Path) -> None:
+    del farm
+    args = ["explain", "feed the goat", "--pack", str(tmp_path), "--tier", "llm"]
+    result = CliRunner().invoke(app, [*args, "--json"])
+
+    (row,) = json.loads(result.output)
+    assert (row["intents"], row["candidates"]) == ([], [])
+    assert row["why"] == [
+        "The language model is not asked here; see `headside run --tier llm`."
+    ]
+
+
+@pytest.mark.parametrize("text", ["...", "\U0001f680"])
+def test_what_is_no_word_needs_no_template(farm: Lexicon, text: str) -> None:
+    assert why(farm, text) == "There is no word of the language 'en' in it."

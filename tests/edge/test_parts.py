@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.asr import Transcript
-from edge.grammar import sentences_of, tokens_of
+from edge.grammar import Said, sentences_of, tokens_of
 from edge.lexicon import Lexicon, build_lexicon, default_scene
 from edge.nearest import Candidate
 from edge.parts import MAX_PARTS, in_parts, swallows_parts
@@ -197,3 +198,26 @@ def test_parts_are_always_commands_of_the_pack(text: str) -> None:
         assert one.confidence >= explorer().pack.confidence
         for token in one.said.tokens:
             assert 0 <= token.start < token.end <= len(text)
+
+
+@pytest.mark.parametrize(
+    "said", ["no ", "boat no the kite ", "make it night and ", "and "]
+)
+def test_who_cannot_decide_is_looked_at_no_longer(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_looked = 0
+
+    def counted(*arguments: Any) -> list[Said]:
+        nonlocal n_looked
+        n_looked += 1
+        return sentences_of(*arguments)
+
+    monkeypatch.setattr("edge.parts.sentences_of", counted)
+    looked_at = []
+    for n in (20, 40):
+        n_looked = 0
+        parts("make it night " + n * said)
+        looked_at.append(n_looked)
+
+    assert looked_at[1] <= 1.1 * looked_at[0] + 10

@@ -243,6 +243,7 @@ def test_every_mistake_is_told_before_anything_runs(
         (["--snr", "6"], "--noise"),
         (["--noise", "{noise}", "--snr", "6,loud"], "loud"),
         (["--noise", "{noise}", "--snr", "999"], "999"),
+        (["--noise", "{noise}", "--snr", ""], "whole numbers"),
         (["--tiers", "grammar,guess"], "guess"),
         (["--seed", "-1"], "seed"),
         (["--noise", "no.wav"], "no.wav"),
@@ -265,6 +266,18 @@ def test_what_cannot_be_done(
 
     assert found in {1, 2}
     assert told in capsys.readouterr().err
+
+
+def test_a_report_is_no_folder(
+    recordings: Folder, headside: Evaluate, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").mkdir()
+    untouched = Scripted()
+    code = headside(
+        recordings(LABELS), "--report", str(tmp_path / "page.html"), by=untouched
+    )
+
+    assert (code, untouched.n_asked) == (1, 0)
 
 
 def test_noise_is_for_sound(

@@ -160,7 +160,7 @@ def test_lines_that_ask_back_or_want_nothing(tmp_path: Path) -> None:
         (line(clarify=["b1"]), "both intents and a question"),
         (line(words=[{"text": "a", "start_s": 2, "end_s": 1}]), "before it begins"),
         (line(scene="harbour"), "scene must be an object"),
-        (line(scene=[{"id": "b1"}]), "name must be a text"),
+        (line(scene=[{"id": "b1"}]), "name is missing"),
         (line(scene=[{"id": "b", "name": "x"}] * 2), "same id"),
         (line(scene={"facts": {"a": None}}), "fact 'a'"),
         (line(rays=[{"source": "nose", "t": 0}]), "'nose'"),
@@ -185,7 +185,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     [
         ("greet", "must be an object"),
         ({"name": "greet"}, "unknown key 'name'"),
-        ({"slots": {}}, "intent must be a text"),
+        ({"slots": {}}, "intent is missing"),
         ({"intent": "greet", "slots": {"a": [1]}}, "slot 'a'"),
     ],
 )
@@ -203,7 +203,7 @@ def test_a_label_that_is_wrong(recordings: Folder, label: object, told: str) -> 
 @pytest.mark.parametrize(
     ("text", "number", "told"),
     [
-        ("[]", 1, "not JSON"),
+        ("[]", 1, "no JSON object"),
         ("{}\n1", 2, "not JSON"),
         ('{"a.wav": null,\n}', 2, "not JSON"),
         ('{"a.wav": null,\n"a.wav": null}', 2, "line 1 already"),
@@ -290,6 +290,22 @@ def test_a_label_that_the_pack_cannot_yield(
     assert number == 2
     assert "'1'" in message
     assert told in message
+
+
+def test_a_line_in_another_language_is_not_taken_for_this_one(
+    tmp_path: Path, pack: Pack
+) -> None:
+    path = lines_of(tmp_path, line(id="1", language="en"), line(id="2", language="zh"))
+
+    assert mistakes(path, pack) == [(2, "in '2': it is in 'zh', and taken for 'en'.")]
+
+
+def test_what_was_spoken_of_is_in_the_scene(tmp_path: Path, pack: Pack) -> None:
+    path = lines_of(tmp_path, line(focus=["b1", "b2"]))
+
+    assert mistakes(path, pack) == [
+        (1, "in '1': focus names 'b2', which is not in the scene.")
+    ]
 
 
 def test_labels_are_held_against_the_scene_of_their_line(
