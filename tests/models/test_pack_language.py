@@ -15,6 +15,7 @@ MODELS = (
     "whisper-base",
     "smollm2-135m-instruct-q4_1",
     "minilm-l6-v2-int8",
+    "cmudict-en-us",
 )
 ENGLISH = """\
 format = 1
