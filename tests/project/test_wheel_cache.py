@@ -96,7 +96,9 @@ cache = Path(sys.argv[3])
 def build(spec, work):
     with (cache / "builds").open("a") as builds:
         builds.write("one\\n")
-    time.sleep(float(sys.argv[4]))
+    until = time.monotonic() + float(sys.argv[4])
+    while time.monotonic() < until and not (cache / "go").exists():
+        time.sleep(0.02)
     return build_fake(spec, work)
 
 ensure_wheel(SPEC, cache, build)
@@ -118,13 +120,16 @@ def _wait_for(path: Path) -> None:
 
 
 def test_two_processes_compile_once(tmp_path: Path) -> None:
-    first = _start(tmp_path, "1")
+    first = _start(tmp_path, "60")
     _wait_for(tmp_path / "builds")
-    second = _start(tmp_path, "1")
+    second = _start(tmp_path, "60")
+    assert second.stderr is not None
+    assert second.stderr.readline() == "waiting for another build of llama.cpp\n"
+    (tmp_path / "go").touch()
     outcomes = [process.communicate(timeout=60)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0)
     assert (tmp_path / "builds").read_text() == "one\n"
-    assert outcomes == ["", "waiting for another build of llama.cpp\n"]
+    assert outcomes == ["", ""]
 
 
 def test_killed_build_blocks_nobody(tmp_path: Path) -> None:
