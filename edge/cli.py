@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from models.errors import HeadsideError
+from models.plain import CONTROLS
 
 COMMANDS = {
     "run": ("edge.commands.run:app", "Hear a command, act on it, answer."),
@@ -36,8 +37,8 @@ _UNWRITTEN = HeadsideError(
     "Make room, or write it elsewhere.",
 )
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_CONTROLS = dict.fromkeys([*range(10), *range(11, 32), *range(127, 160)], " ")
-"""Messages quote packs and files, and must not command the terminal."""
+_CONTROLS = {each: " " for each in CONTROLS if chr(each) != "\n"}
+"""Messages quote packs and files, and may be of several lines."""
 _FAILED = 1
 _INTERRUPTED = 130
 

@@ -318,12 +318,10 @@ class Runtime:
         request = self._request(text, (), chooses=True)
         with closing(self.model.generate(request, cancel)) as written:
             intents: list[Intent] = []
-            for item in read_answer(written, request.prompt.prefix):
+            for item in self._believed(read_answer(written, request.prompt.prefix)):
                 if isinstance(item, ReplyText):
                     break
-                intent = read_intent(self.lexicon, item.found)
-                if intent is not None:
-                    intents.append(intent)
+                intents.append(item)
             return tuple(intents)
 
     def prepare(self) -> None:
@@ -423,14 +421,12 @@ class Runtime:
             pieces = clock.marks_first(written, Stage.LLM)
             answer = read_answer(pieces, request.prompt.prefix)
             first_words = ""
-            for item in answer:
+            for item in self._believed(answer):
                 if isinstance(item, ReplyText):
                     first_words = item.text
                     break
-                intent = read_intent(self.lexicon, item.found)
-                if intent is not None:
-                    intents.append(intent)
-                    yield intent
+                intents.append(item)
+                yield item
             outcomes = self.outcomes(intents)
             is_done = all(outcome.ok for outcome in outcomes)
             if is_done:
@@ -439,6 +435,18 @@ class Runtime:
                 yield from self._checked(spoken, done, cancel)
         if not is_done:
             yield from self._spoken(words, outcomes, clock, cancel)
+
+    def _believed(
+        self, answer: Iterator[WrittenIntent | ReplyText]
+    ) -> Iterator[Intent | ReplyText]:
+        """Yields an answer's intents that the lexicon knows, and its words."""
+        for item in answer:
+            if isinstance(item, ReplyText):
+                yield item
+                continue
+            intent = read_intent(self.lexicon, item.found)
+            if intent is not None:
+                yield intent
 
     def _spoken(
         self,

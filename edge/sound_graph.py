@@ -16,11 +16,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from edge.phonetics.sounds import Form, Sounds
+from edge.phonetics.sounds import Form, Indices, Sounds, side_by_side
 from edge.slot_values import Numbers, Phrases, SlotWords
 from edge.word_graph import SlotEdge, WordGraph, in_order
 
-Indices = npt.NDArray[np.int32]
 FREE = -1
 """Word of an edge that takes any words."""
 LISTED = -2
@@ -86,12 +85,9 @@ class FormTable:
     @classmethod
     def build(cls, forms: Sequence[Form], owners: Sequence[int]) -> FormTable:
         """Returns the table of forms and the words they belong to."""
-        lengths = np.array([len(form) for form in forms], np.int32)
+        sounds, lengths = side_by_side(forms)
         order = np.argsort(lengths, kind="stable")
-        sounds = np.full((len(forms), max(lengths, default=0)), -1, np.int16)
-        for row, at in enumerate(order):
-            sounds[row, : lengths[at]] = forms[at]
-        return cls(sounds, lengths[order], np.array(owners, np.int32)[order])
+        return cls(sounds[order], lengths[order], np.array(owners, np.int32)[order])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,18 +136,16 @@ class PhraseTable:
             if tells and tuple(others) not in known:
                 said.append((phrase, tuple(others)))
         both = [vocabulary.phrase(words) for _, words in said]
-        spoken = [sounds for _, sounds in both]
+        sounds, lengths = side_by_side([spoken for _, spoken in both])
         n_words = max((len(words) for _, words in said), default=0)
         numbers = np.full((len(said), n_words), NO_WORD, np.int32)
-        sounds = np.full((len(said), max(map(len, spoken), default=0)), -1, np.int16)
-        for row, (listed, heard) in enumerate(both):
+        for row, (listed, _) in enumerate(both):
             numbers[row, : len(listed)] = listed
-            sounds[row, : len(heard)] = heard
         return cls(
             phrases=tuple(phrase for phrase, _ in said),
             words=numbers,
             sounds=sounds,
-            lengths=np.array([len(one) for one in spoken], np.int32),
+            lengths=lengths,
             is_short=np.array([phrase != words for phrase, words in said], np.bool_),
         )
 
@@ -283,9 +277,10 @@ class SoundGraphs:
         names = dict.fromkeys(edge.list_name for _, edge in skeleton.slots)
         words = {name: self._of(name, lists[name]) for name in names}
         # What a list holds is not in the graph, but what kind of words it is.
-        kinds = [each if isinstance(each, Network) else None for each in words.values()]
-        free = [each is None for each in words.values()]
-        key = (skeleton, *kinds, *free)
+        kinds = [
+            each if isinstance(each, Network) else type(each) for each in words.values()
+        ]
+        key = (skeleton, *kinds)
         if self._built is None or self._built[0] != key:
             self._built = (key, _filled(skeleton, words, self.vocabulary))
         tables = [each for each in words.values() if isinstance(each, PhraseTable)]

@@ -59,8 +59,8 @@ def understand(
         return NOTHING
     whole = candidates(lexicon, texts, transcript.confidence)
     sure = [one for one in whole if one.confidence >= lexicon.pack.confidence]
-    if not sure or sure[0].cost > 0 or swallows_parts(sure[0].said):
-        is_clear = bool(sure) and not swallows_parts(sure[0].said)
+    is_clear = bool(sure) and not swallows_parts(sure[0].said)
+    if not is_clear or sure[0].cost > 0:
         parts = in_parts(lexicon, transcript, by_sound=not is_clear)
         cost = max((part.cost for part in parts), default=math.inf)
         if parts and (not sure or cost <= sure[0].cost):

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.disk import size_text
+from models.plain import CONTROLS
 from quantize.gguf import Header, load_header
 from quantize.inspection import FAST_ON_ARM, K_BLOCK, Inspection, as_row, inspect
 
@@ -20,8 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
-"""Names and templates come from files, and must not command the terminal."""
 _MAX_TEMPLATE = 300
 """Characters that are shown."""
 
@@ -74,7 +73,7 @@ def inspect_command(
 def _show(console: Console, found: Inspection) -> None:
     def row(label: str, text: str) -> None:
         line = Text(f"{label:>11}  ", style="dim")
-        line.append(text.translate(_CONTROLS), style="not dim")
+        line.append(text.translate(CONTROLS), style="not dim")
         console.print(line)
 
     row("model", found.name or "without a name")
@@ -145,7 +144,7 @@ def _show_tensors(console: Console, header: Header) -> None:
         table.add_column(title, justify="right")
     for tensor in header.tensors:
         table.add_row(
-            Text(tensor.name.translate(_CONTROLS)),
+            Text(tensor.name.translate(CONTROLS)),
             tensor.type.name,
             " x ".join(map(str, tensor.shape)),
             size_text(tensor.n_bytes),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
@@ -254,9 +254,7 @@ class _Reader:
                 f'"{tensor.name}" ends at byte {offset + tensor.n_bytes:,}, but the '
                 f"file has {self._size:,}"
             )
-        return Tensor(
-            name=tensor.name, shape=tensor.shape, type=tensor.type, offset=offset
-        )
+        return replace(tensor, offset=offset)
 
     def _check_apart(self, tensors: Sequence[Tensor]) -> None:
         names: set[str] = set()

@@ -112,12 +112,9 @@ def inspect(header: Header) -> Inspection:
     template = header.text("tokenizer.chat_template")
     tokens = header.metadata.get("tokenizer.ggml.tokens", ())
     model = header.text("tokenizer.ggml.model")
-    n_work = sum(tensor.n_numbers for tensor in _multiplied(matrices, names))
-    n_fast = sum(
-        tensor.n_numbers
-        for tensor in _multiplied(matrices, names)
-        if tensor.type.name in FAST_ON_ARM
-    )
+    work = _types(list(_multiplied(matrices, names)))
+    n_work = sum(share.n_weights for share in work)
+    n_fast = sum(share.n_weights for share in work if share.name in FAST_ON_ARM)
     return Inspection(
         name=header.text("general.name"),
         architecture=architecture,

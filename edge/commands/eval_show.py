@@ -11,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from edge.commands.show import CONTROLS
 from edge.evaluation.items import CLEAN
 from edge.evaluation.run import (
     Progress,
@@ -27,6 +26,7 @@ from edge.evaluation.summary import (
     wanted_text,
 )
 from models.pack import Problem
+from models.plain import CONTROLS
 
 _LINE_EVERY_S = 5.0
 _MAX_TOLD = 20

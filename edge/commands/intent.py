@@ -18,7 +18,6 @@ from edge.asr import Transcript, recognise
 from edge.build import RuntimeOptions, build_runtime, open_sound
 from edge.commands.events import error_line
 from edge.commands.options import Language, TierChoice
-from edge.commands.show import CONTROLS
 from edge.engines import ECHO
 from edge.explanation import Explained, explain, template_of
 from edge.intent import Intent, Tier
@@ -30,6 +29,7 @@ from models.errors import HeadsideError
 from models.pack import PackError
 from models.pack_file import load_pack
 from models.pack_table import nearest
+from models.plain import CONTROLS
 from models.store import Store
 
 app = typer.Typer(

@@ -16,23 +16,10 @@ from edge.dialogue import Reply
 from edge.intent import Intent
 from edge.pipeline import StageTiming, Turn, TurnEvent
 from edge.tiers import Clarify
+from models.plain import CONTROLS
 
 _LABEL_WIDTH = 9
 _BAR_WIDTH = 40
-CONTROLS = dict.fromkeys(
-    [
-        *range(32),
-        *range(127, 160),
-        0x061C,
-        *range(0x200E, 0x2010),
-        *range(0x202A, 0x202F),
-        *range(0x2066, 0x206A),
-        *range(0xD800, 0xE000),
-    ],
-    " ",
-)
-"""Words come from models and packs, and must neither command the terminal nor turn the
-order of its characters (Unicode's bidirectional controls)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

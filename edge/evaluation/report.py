@@ -25,8 +25,7 @@ from edge.evaluation.summary import (
     percent,
     wanted_text,
 )
-
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
+from models.plain import CONTROLS
 
 
 def as_html(score: Score, about: About) -> str:
@@ -269,7 +268,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 def _text(text: str) -> str:
     """Returns text that can stand anywhere in the page."""
     whole = text.encode(errors="replace").decode()
-    return escape(whole.translate(_CONTROLS), quote=True)
+    return escape(whole.translate(CONTROLS), quote=True)
 
 
 _CSS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 
@@ -16,9 +17,19 @@ from edge.phonetics.mandarin import mandarin_costs, pronunciations
 
 Form = npt.NDArray[np.int16]
 """(n,) sounds, as positions in ``EditCosts.symbols``."""
+Indices = npt.NDArray[np.int32]
 _MAX_KNOWN = 20_000
 _SHORTEST_PART = 3
 """Letters; shorter parts of a compound are chance."""
+
+
+def side_by_side(forms: Sequence[Form]) -> tuple[Form, Indices]:
+    """Returns (n, longest) forms, -1 after their ends, and (n,) their lengths."""
+    lengths = np.array([len(form) for form in forms], np.int32)
+    table = np.full((len(forms), max(lengths, default=0)), -1, np.int16)
+    for row, form in zip(table, forms, strict=True):
+        row[: len(form)] = form
+    return table, lengths
 
 
 class Sounds:
