@@ -20,7 +20,7 @@ from edge.outlook import FREE_COST, View
 from edge.sound_graph import FREE, LISTED, SoundGraph
 from edge.sound_windows import NEVER, Floats, Heard, Hypothesis, Rows
 
-_FIRST_LOOK = 0.06
+_FIRST_LOOK = 0.035
 """Cost per sound, above what is possible at all, that is looked at first."""
 _RIVAL = 0.2
 """Cost by which another phrase may be worse and still be told."""
@@ -79,17 +79,19 @@ def align(
     if not hypotheses:
         return []
     view = View.of(graph, Heard.build(hypotheses))
-    bound = view.least + _FIRST_LOOK
+    least = view.least(view.loose)
+    bound = float(view.least(view.strict).min()) + _FIRST_LOOK
     while True:
         bound = min(bound, limit)
-        walk = _Walk(graph, view, bound)
+        rows = np.flatnonzero(least <= bound)
+        walk = _Walk(graph, view.only(rows), bound)
         found = sorted(walk.endings())[:n_best]
         wanted = found[0][0] + near if found else limit
         if wanted <= bound or bound == limit:
             break
         bound = wanted
     traced = [
-        alignment
+        replace(alignment, hypothesis=int(rows[alignment.hypothesis]))
         for cost, *ending in found
         if cost <= wanted
         for alignment in walk.traced(*ending)
@@ -112,13 +114,13 @@ class _Walk:
         """Keeps the edges whose words may have been heard, in the order of the walk."""
         graph = self._graph
         spans = self._view.spans
-        numbers = np.full(spans.costs.shape[1] + 1, -1)
-        numbers[self._heard_rows] = np.arange(len(self._heard_rows))
-        listed = spans.n_words + LISTED - graph.words
-        rows = numbers[np.where(graph.words < 0, listed, spans.rows[graph.words])]
-        rows[graph.words == FREE] = -1
-        is_used = (rows >= 0) | (graph.words == FREE)
-        used = np.flatnonzero(is_used)
+        rows = np.full(spans.n_rows + 1, -1)
+        rows[self._heard_rows] = np.arange(len(self._heard_rows))
+        lists = rows[len(spans.deleted) : -1]
+        # By word; lists and any words are counted from the end, where they stand.
+        rows = np.concatenate((rows[spans.rows], lists[::-1], [len(rows)]))
+        rows = rows[graph.words]
+        used = np.flatnonzero(rows >= 0)
         sources, targets = graph.sources[used], graph.targets[used]
         is_met = np.zeros(len(graph.levels), np.bool_)
         is_met[0] = is_met[sources] = is_met[targets] = True

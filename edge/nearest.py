@@ -23,7 +23,7 @@ from edge.sound_windows import Hypothesis
 
 LIMIT = 0.3
 """Cost per sound, free text counted, above which a sentence is not looked at."""
-NEAR = 0.03
+NEAR = 0.015
 """Cost per sound, above that of the nearest, by which others are near, too."""
 RANK_COST = 0.002
 """Cost per sound of each hypothesis that is more likely than one."""

@@ -8,8 +8,7 @@ Where even that is too much in all, no sentence leads through.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +53,10 @@ class Outlook:
             np.minimum(after[:, at], onward.min(axis=1), out=after[:, at])
         return cls(before[:, : longest + 1], after[:, : longest + 1])
 
+    def only(self, rows: Rows) -> Outlook:
+        """Returns the outlook of some of the hypotheses."""
+        return Outlook(self.before[rows], self.after[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
@@ -82,15 +85,24 @@ class View:
             loose = Outlook.of(heard, _with_any_words(heard, steps))
         return cls(heard, spans, inserted, strict, loose)
 
-    @property
-    def least(self) -> float:
-        """The cost per sound below which no sentence without any words can be."""
-        at_least = [
-            self.strict.after[row, self.heard.begins(row)].min() / length + one.penalty
-            for row, one in enumerate(self.heard.hypotheses)
-            if (length := self.heard.lengths[row])
-        ]
-        return float(min(at_least, default=math.inf))
+    def least(self, outlook: Outlook) -> Floats:
+        """Returns (hypotheses,): the cost per sound below which no sentence can be."""
+        least = np.full(len(self.heard.hypotheses), NEVER, np.float32)
+        for row, one in enumerate(self.heard.hypotheses):
+            if length := self.heard.lengths[row]:
+                cost = outlook.after[row, self.heard.begins(row)].min()
+                least[row] = cost / length + one.penalty
+        return least
+
+    def only(self, rows: Rows) -> View:
+        """Returns what was heard in some of the hypotheses."""
+        return View(
+            heard=self.heard.only(rows),
+            spans=replace(self.spans, windows=self.spans.windows[rows]),
+            inserted=self.inserted[rows],
+            strict=self.strict.only(rows),
+            loose=self.loose.only(rows),
+        )
 
     def totals(self, bound: float) -> Floats:
         """Returns (hypotheses, 1): the cost of a sentence at a cost per sound."""
@@ -111,19 +123,16 @@ class View:
         for length in range(min(len(room), n_sounds)):
             ends = self.loose.after[:, length:]
             room[length, :, : n_sounds - length] = left[:, : n_sounds - length] - ends
-        by_window = np.full((len(room), spans.costs.shape[2]), -1, np.float32)
+        by_window = np.full((len(room), spans.n_windows), -1, np.float32)
         for most, here in zip(by_window, room, strict=True):
             np.maximum.at(most, spans.windows.ravel(), here.ravel())
-        fits = spans.costs <= by_window[:, None]
-        rows = np.flatnonzero(np.logical_or.reduce(fits, axis=(0, 2)))
-        over = np.take(spans.costs[:, rows], spans.windows, axis=2)
-        np.copyto(over, NEVER, where=over > room[:, None])
-        return over, rows
+        costs, rows = spans.within(by_window)
+        return costs.take(spans.windows, axis=2), rows
 
 
 def _steps(insert: Floats, spans: Spans) -> Floats:
     """Returns (hypotheses, sounds, most): the least cost of any word over a stretch."""
-    least = spans.costs[1:].min(axis=1, initial=NEVER)[:, spans.windows[:, :-1]]
+    least = spans.least()[1:, spans.windows[:, :-1]]
     steps = np.ascontiguousarray(least.transpose(1, 2, 0))
     np.minimum(steps[:, :, 0], insert, out=steps[:, :, 0])
     return steps

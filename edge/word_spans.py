@@ -36,23 +36,31 @@ _MAX_PHRASES = 12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spans:
-    """Where what can be said may have been heard, and at what cost."""
+    """Where what can be said may have been heard, and at what cost.
+
+    A row is a word, or a list with all its phrases. Few rows are heard in a window, so
+    that costs are kept for the pairs of both that are.
+    """
 
     costs: Floats
-    """(sounds of a stretch + 1, words and lists, windows): of a list, the least cost of
-    any of its phrases."""
+    """(sounds of a stretch + 1, pairs)"""
+    owners: Rows
+    """(pairs,): the row of each."""
+    where: Rows
+    """(pairs,): the window of each."""
+    deleted: Floats
+    """(words,): the cost of not having heard each; they are the first rows."""
+    n_lists: int
+    """The last rows."""
     rows: npt.NDArray[np.int32]
-    """(all words + 1,): the row of each in ``costs``, -1 where it was not heard."""
-    n_words: int
-    """The rows after these are those of the lists."""
+    """(all words + 1,): the row of each, -1 where it was not heard."""
     lengths: npt.NDArray[np.int32]
-    """(words and phrases,) sounds of the shortest way to say each."""
+    """(words,) sounds of the shortest way to say each."""
     windows: npt.NDArray[np.int32]
     """(hypotheses, first sounds): the window that begins at each."""
-    phrases: Sequence[tuple[int, int]]
-    """The list and the row there of each phrase that was looked at."""
-    phrase_costs: Floats
-    """(sounds of a stretch + 1, phrases, windows)"""
+    n_windows: int
+    phrases: npt.NDArray[np.int64]
+    """(pairs,): the row of each phrase in its list, -1 where it is a word."""
 
     @classmethod
     def build(cls, graph: SoundGraph, heard: Heard) -> Spans:
@@ -63,35 +71,72 @@ class Spans:
         compared = Compared.of(heard, vocabulary.sounds.costs, width)
         windows = Windows.of(compared, heard.sounds.shape[1] + 1, width)
         sayings = _Sayings.of(vocabulary, lists, windows)
-        costs = sayings.costs(windows)
+        costs, which, where, deleted = sayings.costs(windows)
         n_words = len(sayings.words)
-        by_list = np.full((width + 1, len(lists), len(windows)), NEVER, np.float32)
-        owners = np.array([number for number, _ in sayings.phrases], np.int64)
-        for number in np.unique(owners):
-            among = costs[:, n_words:][:, owners == number]
-            by_list[:, number] = among.min(axis=1)
+        of_words = np.arange(n_words)
+        of_lists = [n_words + number for number, _ in sayings.phrases]
+        phrases = [row for _, row in sayings.phrases]
         rows = np.full(len(vocabulary.words) + 1, -1, np.int32)
-        rows[sayings.words] = np.arange(n_words)
+        rows[sayings.words] = of_words
         return cls(
-            costs=np.concatenate((costs[:, :n_words], by_list), axis=1),
+            costs=costs,
+            owners=np.concatenate((of_words, np.array(of_lists, np.intp)))[which],
+            where=where,
+            deleted=deleted,
+            n_lists=len(lists),
             rows=rows,
-            n_words=n_words,
-            lengths=sayings.lengths,
+            lengths=sayings.lengths[:n_words],
             windows=windows.numbers,
-            phrases=sayings.phrases,
-            phrase_costs=costs[:, n_words:],
+            n_windows=len(windows),
+            phrases=np.array([-1] * n_words + phrases, np.intp)[which],
         )
+
+    @property
+    def n_rows(self) -> int:
+        """Words and lists."""
+        return len(self.deleted) + self.n_lists
+
+    def least(self) -> Floats:
+        """Returns (sounds of a stretch + 1, windows): the least cost of any row."""
+        least = np.full((len(self.costs), self.n_windows), NEVER, np.float32)
+        for into, costs in zip(least, self.costs, strict=True):
+            np.minimum.at(into, self.where, costs)
+        return least
+
+    def within(self, most: Floats) -> tuple[Floats, Rows]:
+        """Returns what rows cost where they cost little enough, and which these are.
+
+        Args:
+            most: (sounds of a stretch + 1, windows) what they may cost at most.
+
+        Returns:
+            (sounds of a stretch + 1, rows, windows), and (rows,).
+        """
+        n_words = len(self.deleted)
+        fits = self.costs <= most.take(self.where, axis=1)
+        length, pair = np.divmod(np.flatnonzero(fits), len(self.where))
+        is_heard = np.zeros(self.n_rows, np.bool_)
+        is_heard[:n_words] = self.deleted <= most[0].max()
+        is_heard[self.owners[pair]] = True
+        rows = np.flatnonzero(is_heard)
+        costs = np.full((len(most), len(rows), self.n_windows), NEVER, np.float32)
+        row = rows.searchsorted(self.owners[pair])
+        at = (length * len(rows) + row) * self.n_windows + self.where[pair]
+        np.minimum.at(costs.reshape(-1), at, self.costs[length, pair])
+        words = rows[rows < n_words]
+        costs[0, : len(words)] = self.deleted[words, None]
+        return costs, rows
 
     def nearest(
         self, number: int, hypothesis: int, start: int, end: int
     ) -> list[tuple[float, int]]:
         """Returns costs and phrases of a list over a stretch, the nearest first."""
-        costs = self.phrase_costs[end - start, :, self.windows[hypothesis, start]]
-        return sorted(
-            (float(cost), row)
-            for cost, (owner, row) in zip(costs, self.phrases, strict=True)
-            if owner == number and cost < NEVER
-        )
+        is_there = self.where == self.windows[hypothesis, start]
+        is_there &= self.owners == len(self.deleted) + number
+        pairs = np.flatnonzero(is_there)
+        costs = self.costs[end - start, pairs].tolist()
+        found = zip(costs, self.phrases[pairs].tolist(), strict=True)
+        return sorted((cost, row) for cost, row in found if cost < NEVER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,28 +200,26 @@ class _Sayings:
             deleted=deleted[: len(words)],
         )
 
-    def costs(self, windows: Windows) -> Floats:
-        """Returns (sounds + 1, sayings, windows)."""
+    def costs(self, windows: Windows) -> tuple[Floats, Rows, Rows, Floats]:
+        """Returns what sayings cost in windows where they may have been heard.
+
+        (sounds + 1, pairs), (pairs,) the saying of each, (pairs,) its window, and
+        (words,) the cost of not having heard each.
+        """
         which, where = windows.likely(self.forms, self.fit)
-        forms, owners = self.forms[which], self.owners[which]
-        aligned = windows.aligned(forms, where)
-        n, n_words = len(self.lengths), len(self.words)
-        best = np.full(n, NEVER, np.float32)
-        np.minimum.at(best, owners, aligned.min(axis=0, initial=NEVER))
+        owners = self.owners[which]
+        costs = windows.aligned(self.forms[which], where)
+        n_words = len(self.words)
+        best = np.full(len(self.lengths), NEVER, np.float32)
+        np.minimum.at(best, owners, costs.min(axis=0, initial=NEVER))
         most = np.minimum(MOST_PER_SOUND * self.lengths, best + WORSE)
-        np.copyto(aligned, NEVER, where=aligned > most[owners])
-        flat = np.full((len(aligned), n * len(windows)), NEVER, np.float32)
-        at = owners * len(windows) + where
-        within = forms.lengths.searchsorted(np.arange(len(aligned)) - SLACK)
-        for costs, here, first in zip(flat, aligned, within, strict=True):
-            np.minimum.at(costs, at[first:], here[first:])
-        both = flat.reshape(len(flat), n, len(windows))
+        np.copyto(costs, NEVER, where=costs > most[owners])
         # A word may be missing anywhere; something of a phrase has to be heard.
-        is_dear = self.deleted > most[:n_words]
-        both[0, :n_words] = np.where(is_dear, NEVER, self.deleted)[:, None]
-        both[0, n_words:] = NEVER
-        both[:, n_words:][:, self.is_short] += _DROPPED
-        return both
+        costs[0] = NEVER
+        deleted = np.where(self.deleted > most[:n_words], NEVER, self.deleted)
+        dropped = np.append(np.zeros(n_words), _DROPPED * self.is_short)
+        costs += dropped.astype(np.float32)[owners]
+        return costs, owners, where, deleted
 
 
 def _likely_phrases(
