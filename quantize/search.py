@@ -1,0 +1,159 @@
+"""Measures what each tensor's error does, and finds the assignment that loses least.
+
+One divergence is measured for each tensor, with that tensor alone rounded to a coarse
+type. Its quotient by the tensor's weighted squared error hardly depends on the type, so
+that errors, which take no run of the model, tell the divergence of every other type.
+Measurements are kept line by line, and serve every later budget.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from models.disk import write_whole
+from quantize.allocation import Choice, allocate
+from quantize.child import Tell
+from quantize.errors import QuantizeError
+from quantize.ggml import fits, named
+from quantize.gguf import TensorType
+from quantize.trial import Trial, Weight
+
+CANDIDATES = (
+    "iq4_nl",
+    "q4_0",
+    "q4_1",
+    "q5_0",
+    "q5_1",
+    "q8_0",
+    "iq4_xs",
+    "q4_K",
+    "q5_K",
+    "q6_K",
+)
+"""Types that are looked at, as far as a tensor's rows allow."""
+_PROBES = ("iq4_nl", "q8_0")
+"""The type a tensor alone is rounded to: the first that its rows allow."""
+_LEAST_KL = 1e-7
+"""Below it a divergence is rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivity:
+    """What the error of one tensor does."""
+
+    weight: Weight
+    probe: str
+    kl: float
+    """Nats per token, with the tensor alone in the type of the probe."""
+    errors: Mapping[str, float]
+    """The weighted squared error by type."""
+
+    def loss(self, type_name: str) -> float:
+        """Returns the divergence that a type is expected to add, nats per token."""
+        probed = self.errors[self.probe]
+        if probed <= 0:
+            return 0.0
+        return max(self.kl, _LEAST_KL) * self.errors[type_name] / probed
+
+
+def measure(trial: Trial, kept: Path, tell: Tell) -> list[Sensitivity]:
+    """Returns the sensitivity of every tensor.
+
+    Args:
+        trial: The model and texts.
+        kept: A file of what was measured before; every measurement is added to it.
+        tell: Told how many tensors are done.
+    """
+    known = {one.weight.name: one for one in load_sensitivities(kept)}
+    # Without a last line that was cut off.
+    write_whole(kept, "".join(_line(one) for one in known.values()))
+    weights = trial.weights
+    for n, weight in enumerate(weights):
+        if weight.name in known:
+            continue
+        tell(n, len(weights))
+        found = _measured(trial, weight)
+        if found is None:
+            continue
+        known[weight.name] = found
+        with kept.open("a") as file:
+            file.write(_line(found))
+    tell(len(weights), len(weights))
+    return [known[weight.name] for weight in weights if weight.name in known]
+
+
+def _measured(trial: Trial, weight: Weight) -> Sensitivity | None:
+    types = [name for name in CANDIDATES if fits(named(name), weight.n_columns)]
+    probe = next((name for name in _PROBES if name in types), None)
+    if probe is None:
+        return None  # its rows are no whole blocks: llama.cpp leaves it as float16
+    errors: dict[str, float] = {}
+    kl = 0.0
+    for name in types:
+        left = trial.rounded(weight.name, named(name))
+        errors[name] = trial.error(weight.name, left)
+        if name == probe:
+            probed = left
+    kept = trial.exchange(weight.name, probed)
+    try:
+        kl = trial.kl()
+    finally:
+        trial.restore(weight.name, kept)
+    return Sensitivity(weight=weight, probe=probe, kl=kl, errors=errors)
+
+
+def assign(
+    sensitivities: Sequence[Sensitivity],
+    budget_bytes: int,
+    *,
+    types: Sequence[str] = CANDIDATES,
+) -> dict[str, TensorType]:
+    """Returns the type of each tensor for a budget of all of them together.
+
+    Raises:
+        QuantizeError: ``budget_too_small``.
+    """
+    choices = {
+        one.weight.name: [
+            Choice(
+                type=named(name),
+                cost=one.weight.n_bytes(named(name)),
+                loss=one.loss(name),
+            )
+            for name in one.errors
+            if name in types
+        ]
+        for one in sensitivities
+    }
+    found = allocate(choices, budget_bytes)
+    return {name: choice.type for name, choice in found.items()}
+
+
+def load_sensitivities(path: Path) -> list[Sensitivity]:
+    """Returns what was measured; nothing where there is no file.
+
+    A line that was cut off in the middle is left out.
+    """
+    if not path.exists():
+        return []
+    found: list[Sensitivity] = []
+    *lines, _cut_off = path.read_text().split("\n")
+    for n, line in enumerate(lines, 1):
+        try:
+            kept = json.loads(line)
+            weight = Weight(**kept.pop("weight"))
+            found.append(Sensitivity(weight=weight, **kept))
+        except (ValueError, TypeError, KeyError) as error:
+            raise QuantizeError(
+                "measurements_broken",
+                f"{path}, line {n} is no measurement.",
+                "Delete the file; the tensors are measured again.",
+            ) from error
+    return found
+
+
+def _line(one: Sensitivity) -> str:
+    return json.dumps(asdict(one)) + "\n"
