@@ -1,0 +1,238 @@
+"""`headside quantize llm` and `compare`: what is asked for, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from models.disk import size_text
+from quantize.assignment import PRESETS
+from quantize.errors import QuantizeError
+from quantize.llm import MODEL, PAGE, Request, Stage, quantize_llm
+from quantize.report import Method, Report
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20}
+_UNITS |= {"gi": 1 << 30}
+_LINE_EVERY_S = 5.0
+_USUAL_BITS = 5.0
+"""Per weight, where nothing is asked for."""
+
+
+def llm_command(  # noqa: PLR0913 - one parameter an option
+    source: Annotated[
+        Path, typer.Argument(help="A Hugging Face folder, or a .gguf file.")
+    ],
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A folder that is not there yet.")
+    ],
+    adapter: Annotated[
+        list[Path] | None,
+        typer.Option(help="A PEFT LoRA folder to merge first; may be given again."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help=f"llama.cpp's own rule: {', '.join(PRESETS)}.")
+    ] = "",
+    recipe: Annotated[
+        Path | None, typer.Option(help="A recipe.toml of an earlier run.")
+    ] = None,
+    imatrix: Annotated[
+        Path | None, typer.Option(help="An importance matrix that is there already.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="Size of the file: 95MB, 90MiB, 98000000.")
+    ] = "",
+    bpw: Annotated[
+        float, typer.Option(help="Bits per weight, instead of a size.", min=0, max=16)
+    ] = 0.0,
+    goal: Annotated[
+        str,
+        typer.Option(
+            "--for", help="size: any type. speed: types with fast kernels on ARM alone."
+        ),
+    ] = "size",
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(help="Text or .jsonl that shows what the model is used for."),
+    ] = None,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option("--eval", help="Text that it is judged on, and nothing else."),
+    ] = None,
+    pack: Annotated[
+        str, typer.Option(help="Whose dialogues calibrate, without --calibration.")
+    ] = "explorer",
+    compared: Annotated[
+        list[str] | None,
+        typer.Option("--compare", help="A preset to measure beside it."),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(help="How many work.", min=1, max=256)
+    ] = os.cpu_count() or 1,
+    guard_kl: Annotated[
+        float | None, typer.Option(help="Mean divergence that is allowed, nats.")
+    ] = None,
+    guard_same_top: Annotated[
+        float | None, typer.Option(help="Share of tokens that must stay the same.")
+    ] = None,
+    quantized_source: Annotated[
+        bool, typer.Option("--quantized-source", help="Allow what has lost already.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report for machines.")
+    ] = False,
+) -> None:
+    """Make a fine-tuned language model small, and measure what it lost.
+
+    The folder OUT holds model.gguf, its recipe, its importance matrix and the report
+    (report.html). Nothing is published that lost more than the guard allows. What was
+    measured is kept: another budget, or a run after a kill, goes on from there.
+
+    Examples:
+      headside quantize llm my-model -o small --budget 95MB --compare q4_k_m
+
+      headside quantize llm base --adapter wren-lora -o wren --bpw 4.8
+
+      headside run --llm small/model.gguf
+    """
+    request = Request(
+        source=source,
+        out=out,
+        threads=threads,
+        adapters=tuple(adapter or ()),
+        preset=_preset(preset),
+        recipe=recipe,
+        imatrix=imatrix,
+        budget_bytes=_bytes(budget),
+        bits_per_weight=bpw or _USUAL_BITS,
+        is_for_speed=_is_for_speed(goal),
+        calibration=tuple(calibration or ()),
+        evaluation=tuple(evaluation or ()),
+        pack=pack,
+        compared=tuple(_preset(name) for name in compared or ()),
+        allows_quantized=quantized_source,
+        guard_kl=guard_kl,
+        guard_same_top=guard_same_top,
+    )
+    with _shown() as stage:
+        report = quantize_llm(request, stage)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=1))
+        return
+    _show(Console(highlight=False, soft_wrap=True), report, out)
+
+
+def _show(console: Console, report: Report, out: Path) -> None:
+    before, after = report.source.n_bytes, report.out.n_bytes
+    console.print(
+        f"{out / MODEL}: {size_text(after)}, {report.out.bits_per_weight} bits per "
+        f"weight ({size_text(before)} before)."
+    )
+    table = Table("", "size", "divergence", "95 % of it", "same word", "perplexity")
+    for method in report.methods:
+        table.add_row(*_row(method))
+    console.print(table)
+    for note in report.notes:
+        console.print(note)
+    console.print(f"The report is {out / PAGE}.")
+    console.print(f"Try it: headside run --llm {out / MODEL}")
+
+
+def _row(method: Method) -> tuple[str, ...]:
+    found = method.summary
+    return (
+        method.name,
+        size_text(method.n_bytes),
+        f"{found.kl_mean.mean:.4f}",
+        f"{found.kl_mean.low:.4f} to {found.kl_mean.high:.4f}",
+        f"{found.same_top.mean:.1%}",
+        f"x {found.perplexity_ratio.mean:.3f}",
+    )
+
+
+def _preset(name: str) -> str:
+    if name and name.lower() not in PRESETS:
+        raise QuantizeError(
+            "unknown_preset",
+            f'llama.cpp has no preset "{name}".',
+            f"There are {', '.join(PRESETS)}.",
+        )
+    return name.lower()
+
+
+def _is_for_speed(goal: str) -> bool:
+    if goal not in ("size", "speed"):
+        raise QuantizeError(
+            "unknown_goal", f'--for is "{goal}".', "It is size or speed."
+        )
+    return goal == "speed"
+
+
+def _bytes(text: str) -> int:
+    """Returns a size that a person wrote; 0 where none is."""
+    if not text:
+        return 0
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(|k|m|g|ki|mi|gi)b?", text.lower())
+    if found is None:
+        raise QuantizeError(
+            "unknown_size", f'"{text}" is no size.', "Write 95MB or 98000000."
+        )
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+@contextmanager
+def _shown() -> Iterator[Stage]:
+    """Yields what shows stages: a bar on a terminal, lines elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console) as bars:
+        yield _Bar(bars)
+
+
+class _Bar(Stage):
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task = bars.add_task("", total=None)
+
+    def begin(self, name: str) -> None:
+        self._bars.remove_task(self._task)
+        self._task = self._bars.add_task(name, total=None)
+
+    def tell(self, done: int, of: int) -> None:
+        self._bars.update(self._task, completed=done, total=of)
+
+
+class _Lines(Stage):
+    def __init__(self, console: Console) -> None:
+        self._console, self._name, self._told_s = console, "", 0.0
+
+    def begin(self, name: str) -> None:
+        self._name, self._told_s = name, time.monotonic()
+        self._console.print(f"{name} ...")
+
+    def tell(self, done: int, of: int) -> None:
+        now = time.monotonic()
+        if now - self._told_s >= _LINE_EVERY_S:
+            self._told_s = now
+            self._console.print(f"{self._name}: {done} of {of}")

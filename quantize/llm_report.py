@@ -1,0 +1,162 @@
+"""What a run of `quantize llm` found, as its report, and what the guard says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from models.disk import hash_region, size_text
+from quantize.assignment import is_quantizable
+from quantize.divergence import Divergence, summary
+from quantize.errors import QuantizeError
+from quantize.gguf import Header, load_header
+from quantize.inspection import inspect
+from quantize.report import FileFacts, Limit, Method, Report, TensorFacts
+from quantize.search import Sensitivity, assign
+from quantize.source import Source
+
+_K_BLOCK = 256
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the hash of a whole file."""
+    return hash_region(path, 0, path.stat().st_size)
+
+
+def file_facts(path: Path, name: str) -> FileFacts:
+    """Returns what a file is, from its header and its bytes."""
+    header = load_header(path)
+    found = inspect(header)
+    return FileFacts(
+        name=name,
+        sha256=sha256_of(path),
+        n_bytes=header.file_bytes,
+        bits_per_weight=round(found.bits_per_weight, 3),
+        fast_share=round(found.fast_on_arm, 4),
+    )
+
+
+def methods_of(
+    models: Mapping[str, Path], apart: Mapping[str, Sequence[Divergence]]
+) -> list[Method]:
+    """Returns the measured models, in their order."""
+    return [
+        Method(name=name, n_bytes=path.stat().st_size, summary=summary(apart[name]))
+        for name, path in models.items()
+    ]
+
+
+def tensor_facts(made: Header, found: Sequence[Sensitivity]) -> list[TensorFacts]:
+    """Returns the tensors of a file that are quantized, and why as they are."""
+    known = {one.weight.name: one for one in found}
+    facts: list[TensorFacts] = []
+    for tensor in made.tensors:
+        if not is_quantizable(tensor):
+            continue
+        type_ = tensor.type.name
+        bare = TensorFacts(name=tensor.name, type=type_, n_bytes=tensor.n_bytes)
+        one = known.get(tensor.name)
+        facts.append(_explained(bare, one) if one else bare)
+    return facts
+
+
+def _explained(fact: TensorFacts, one: Sensitivity) -> TensorFacts:
+    for_a_million = one.kl / one.weight.n_numbers * 1e6
+    return TensorFacts(
+        name=fact.name,
+        type=fact.type,
+        n_bytes=fact.n_bytes,
+        probe=one.probe,
+        probe_kl=one.kl,
+        expected_kl=one.loss(fact.type) if fact.type in one.errors else 0.0,
+        why=(
+            f"{one.kl:.2g} nats in {one.probe} alone, "
+            f"{for_a_million:.2g} for a million weights"
+        ),
+    )
+
+
+def kl_by_position(documents: Sequence[Divergence]) -> list[float]:
+    """Returns the mean divergence over documents at each token, nats."""
+    longest = max(len(one.kl) for one in documents)
+    table = np.full((len(documents), longest), np.nan)
+    for row, one in zip(table, documents, strict=True):
+        row[: len(one.kl)] = one.kl
+    return [round(float(mean), 6) for mean in np.nanmean(table, axis=0)]
+
+
+def notes_on(source: Source, base: Header, made: Header) -> list[str]:
+    """Returns what a reader of the figures has to know."""
+    notes = []
+    if source.is_quantized:
+        notes.append(
+            f"The source had been quantized before ({', '.join(source.types)}): the "
+            "losses here are against that, not against the original."
+        )
+    quantizable = [tensor for tensor in base.tensors if is_quantizable(tensor)]
+    n_narrow = sum(tensor.shape[0] % _K_BLOCK != 0 for tensor in quantizable)
+    if n_narrow:
+        notes.append(
+            f"{n_narrow} of {len(quantizable)} tensors have rows that {_K_BLOCK} does "
+            "not divide: no K-type fits them, and presets take wider types there."
+        )
+    if any(tensor.type.name == "f16" for tensor in made.tensors):
+        notes.append("Tensors whose rows 32 does not divide stayed float16.")
+    return notes
+
+
+def tools() -> list[tuple[str, str]]:
+    """Returns the names and versions of what the figures depend on."""
+    names = ("headside", "llama-cpp-python", "numpy")
+    return [(name, version(name)) for name in names]
+
+
+def lost_too_much(
+    report: Report, page: Path, found: Sequence[Sensitivity], types: Sequence[str]
+) -> QuantizeError:
+    """Returns what says which limits were passed, and what would do."""
+    over = [limit for limit in report.limits if not limit.is_met]
+    said = "; ".join(
+        f"{limit.name} may be {limit.found:.4g}, and the limit is {limit.limit:.4g}"
+        for limit in over
+    )
+    kl = next((limit for limit in over if limit.name == "kl_mean"), None)
+    n_bytes = _enough(report, kl, found, types) if kl else None
+    cure = (
+        f"About {size_text(n_bytes)} are expected to do: --budget {n_bytes}."
+        if n_bytes
+        else "Give it more bytes."
+    )
+    return QuantizeError(
+        "lost_too_much",
+        f"The model lost too much: {said}. Nothing was published.",
+        f"{cure} The report is {page}.",
+    )
+
+
+def _enough(
+    report: Report, limit: Limit, found: Sequence[Sensitivity], types: Sequence[str]
+) -> int | None:
+    """Returns the smallest size that is expected to keep the limit, in bytes.
+
+    What was expected is scaled by what was found.
+    """
+    expected = sum(one.expected_kl for one in report.tensors)
+    if not expected:
+        return None
+    allowed = limit.limit * expected / limit.found
+    rest = report.out.n_bytes - sum(one.n_bytes for one in report.tensors)
+    low, high = 0, sum(one.weight.n_numbers for one in found) * 2
+    while high - low > max(1, high // 1000):
+        middle = (low + high) // 2
+        try:
+            chosen = assign(found, middle, types=types)
+        except QuantizeError:
+            low = middle
+            continue
+        loss = sum(one.loss(chosen[one.weight.name].name) for one in found)
+        low, high = (low, middle) if loss <= allowed else (middle, high)
+    return high + rest

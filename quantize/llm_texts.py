@@ -1,0 +1,150 @@
+"""What a language model is calibrated, searched and judged on, as its tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.pack_file import load_pack
+from quantize.errors import QuantizeError
+from quantize.gguf import Header
+from quantize.llama import Llama
+from quantize.report import TextFacts
+from quantize.texts import (
+    Document,
+    Use,
+    conversations,
+    load_documents,
+    python_topics,
+    refuse_overlap,
+    shared_out,
+    told,
+)
+
+N_TOKENS: Mapping[Use, int] = {
+    Use.CALIBRATION: 256,
+    Use.SEARCH: 128,
+    Use.EVALUATION: 256,
+}
+"""Of each text, at most."""
+_N_TEXTS = {Use.CALIBRATION: 48, Use.SEARCH: 3, Use.EVALUATION: 24}
+"""At most."""
+_SHORTEST = 32
+"""Tokens of a text."""
+_FEWEST_CALIBRATION = 2000
+"""Tokens below which an importance matrix says little."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """Texts as tokens, by what they are for."""
+
+    chunks: Mapping[Use, Sequence[Sequence[int]]]
+    facts: Sequence[TextFacts]
+
+    @property
+    def n_longest(self) -> int:
+        """Tokens of the longest."""
+        return max(len(chunk) for chunks in self.chunks.values() for chunk in chunks)
+
+    @property
+    def sha256(self) -> str:
+        """Of all."""
+        every = "".join(one.sha256 for one in self.facts)
+        return hashlib.sha256(every.encode()).hexdigest()
+
+    def sources(self, use: Use) -> Sequence[str]:
+        """Returns where the texts of one use are from."""
+        return next(one.sources for one in self.facts if one.use == use)
+
+
+def load_texts(
+    base: Path,
+    header: Header,
+    *,
+    pack: str,
+    calibration: Sequence[Path],
+    evaluation: Sequence[Path],
+) -> Texts:
+    """Returns what is read for what, with nothing read for two uses.
+
+    Args:
+        base: The model, for its tokens.
+        header: Of its file, for its chat template.
+        pack: Whose dialogues stand for the use of the model.
+        calibration: Files that are taken instead, where any are.
+        evaluation: The same.
+
+    Raises:
+        QuantizeError: ``texts_overlap``, ``texts_unreadable``, ``chat_template``,
+            ``calibration_short``, ``evaluation_short``.
+    """
+    uses = shared_out([*_dialogues(pack, header), *python_topics()])
+    for use, files in ((Use.CALIBRATION, calibration), (Use.EVALUATION, evaluation)):
+        if files:
+            uses[use] = [one for path in files for one in load_documents(path)]
+    refuse_overlap(uses[Use.CALIBRATION], uses[Use.EVALUATION])
+    refuse_overlap(uses[Use.SEARCH], uses[Use.EVALUATION])
+    longest = max(N_TOKENS.values())
+    with Llama(base, n_tokens=longest, threads=1, is_mapped=True) as model:
+        chunks = {use: _chunks(model, uses[use], use) for use in Use}
+    n_calibration = sum(map(len, chunks[Use.CALIBRATION]))
+    if n_calibration < _FEWEST_CALIBRATION:
+        raise QuantizeError(
+            "calibration_short",
+            f"The texts for calibration have {n_calibration} tokens; fewer than "
+            f"{_FEWEST_CALIBRATION} say little of what the model is used for.",
+            "Give more with --calibration.",
+        )
+    if not chunks[Use.EVALUATION]:
+        raise QuantizeError(
+            "evaluation_short",
+            f"No text for evaluation has {_SHORTEST} tokens.",
+            "Give longer ones with --eval.",
+        )
+    facts = [_facts(use, uses[use], chunks[use]) for use in Use]
+    return Texts(chunks=chunks, facts=facts)
+
+
+def _dialogues(pack: str, header: Header) -> Iterator[Document]:
+    template = header.text("tokenizer.chat_template")
+    if not template:
+        return
+    spelled = header.metadata.get("tokenizer.ggml.tokens", ())
+    words = spelled if isinstance(spelled, tuple) else ()
+
+    def special(key: str) -> str:
+        number = header.number(f"tokenizer.ggml.{key}_token_id")
+        is_known = number is not None and 0 <= number < len(words)
+        return str(words[number]) if is_known and number is not None else ""
+
+    specials = {f"{key}_token": special(key) for key in ("bos", "eos")}
+    for title, messages in conversations(load_pack(pack)):
+        yield Document(
+            name=title,
+            source=f"pack {pack}",
+            text=told(template, messages, specials),
+        )
+
+
+def _chunks(model: Llama, documents: Sequence[Document], use: Use) -> list[list[int]]:
+    chunks = [model.tokens(document.text)[: N_TOKENS[use]] for document in documents]
+    found = [chunk for chunk in chunks if len(chunk) >= _SHORTEST]
+    random.Random(1).shuffle(found)  # noqa: S311
+    return found[: _N_TEXTS[use]]
+
+
+def _facts(
+    use: Use, documents: Sequence[Document], chunks: Sequence[Sequence[int]]
+) -> TextFacts:
+    tokens = repr([list(chunk) for chunk in chunks])
+    return TextFacts(
+        use=use,
+        sources=tuple(dict.fromkeys(document.source for document in documents)),
+        n_documents=len(chunks),
+        n_tokens=sum(map(len, chunks)),
+        sha256=hashlib.sha256(tokens.encode()).hexdigest(),
+    )

@@ -1,0 +1,325 @@
+"""The whole way of a small model: searched, written, measured, published or not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from models.errors import HeadsideError
+from quantize.commands import app
+from quantize.conversion import convert
+from quantize.gguf import load_header
+from quantize.imatrix import load_importance
+from quantize.llm import IMATRIX, MODEL, PAGE, RECIPE, REPORT, Request, Stage
+from quantize.llm import quantize_llm as quantized
+from quantize.recipe import load_recipe
+from quantize.texts import python_topics
+from tests.quantize.conftest import change_json
+
+pytestmark = pytest.mark.models
+
+
+class Told(Stage):
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    def begin(self, name: str) -> None:
+        self.begun.append(name)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def source(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("source") / "tiny.gguf"
+    convert(smollm, out, type_="f32")
+    return out
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where measurements of this module's model are kept."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What calibrates, and what judges; little of both."""
+    folder = tmp_path_factory.mktemp("texts")
+    topics = [one.text for one in python_topics()]
+    for name, first, n in (("calibration", 0, 12), ("evaluation", 30, 3)):
+        lines = (json.dumps({"text": text}) for text in topics[first : first + n])
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+    return folder / "calibration.jsonl", folder / "evaluation.jsonl"
+
+
+@pytest.fixture
+def request_(
+    source: Path,
+    kept: Path,
+    texts: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Request:
+    monkeypatch.setattr("quantize.llm.cache_root", lambda: kept)
+    monkeypatch.setattr("quantize.kept.cache_root", lambda: kept)
+    return Request(
+        source=source,
+        out=tmp_path / "out",
+        threads=1,
+        bits_per_weight=5.5,
+        calibration=texts[:1],
+        evaluation=texts[1:],
+        guard_kl=10.0,
+    )
+
+
+def test_a_model_is_made_and_told_of(request_: Request) -> None:
+    told = Told()
+
+    report = quantized(replace(request_, compared=("q8_0", "q4_0")), told)
+
+    out = request_.out
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [MODEL, RECIPE, IMATRIX, REPORT, PAGE]
+    )
+    assert "measuring tensors" in told.begun
+    assert json.loads((out / REPORT).read_text())["out"]["sha256"] == sha256(
+        out / MODEL
+    )
+    by_name = {method.name: method for method in report.methods}
+    assert list(by_name) == ["this", "q8_0", "q4_0"]
+    kl = {name: one.summary.kl_mean.mean for name, one in by_name.items()}
+    size = {name: one.n_bytes for name, one in by_name.items()}
+    assert kl["q8_0"] < kl["this"] < kl["q4_0"]
+    assert size["this"] < size["q4_0"] < size["q8_0"]
+    assert report.texts[0].n_tokens > 2000
+    assert len({facts.sha256 for facts in report.texts}) == 3
+    bits = 8 * sum(one.n_bytes for one in report.tensors) / weights(out / MODEL)
+    assert 5.0 < bits <= 5.5
+
+
+def weights(path: Path) -> int:
+    tensors = load_header(path).tensors
+    return sum(one.n_numbers for one in tensors if len(one.shape) > 1)
+
+
+def test_a_recipe_makes_the_same_file_again(request_: Request, tmp_path: Path) -> None:
+    quantized(request_, Stage())
+    first = request_.out
+    again = replace(
+        request_,
+        out=tmp_path / "again",
+        recipe=first / RECIPE,
+        imatrix=first / IMATRIX,
+    )
+
+    report = quantized(again, Stage())
+
+    assert report.method == "recipe"
+    assert sha256(again.out / MODEL) == sha256(first / MODEL)
+    types = {t.name: t.type for t in load_header(again.out / MODEL).tensors}
+    for name, type_ in load_recipe(first / RECIPE).types.items():
+        assert types[name] == type_
+
+
+def test_another_budget_needs_no_measurement(request_: Request) -> None:
+    quantized(request_, Stage())
+    told = Told()
+    size = request_.source.stat().st_size // 3
+    smaller = replace(request_, out=request_.out.with_name("b"), budget_bytes=size)
+
+    quantized(smaller, told)
+
+    assert "calibrating" not in told.begun
+    assert (smaller.out / MODEL).stat().st_size <= size
+
+
+def test_for_speed_every_type_has_a_fast_kernel(request_: Request) -> None:
+    report = quantized(replace(request_, is_for_speed=True), Stage())
+
+    assert report.out.fast_share == 1
+    assert {one.type for one in report.tensors} <= {"q4_0", "iq4_nl", "q8_0"}
+
+
+def test_a_folder_that_would_not_stop_is_refused(
+    request_: Request, smollm: Path
+) -> None:
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(request_, source=smollm, preset="q8_0"), Stage())
+
+    assert failed.value.code == "parity_end_tokens"
+    assert not request_.out.exists()
+
+
+def test_a_folder_is_converted_and_checked(
+    request_: Request, smollm_copy: Path
+) -> None:
+    told = Told()
+    change_json(smollm_copy / "config.json", eos_token_id=2)
+
+    report = quantized(replace(request_, source=smollm_copy, preset="q8_0"), told)
+
+    assert told.begun[1:3] == ["converting", "checking the conversion"]
+    assert report.licence == "apache-2.0"
+    assert (report.source.name, report.architecture) == ("copy", "LlamaForCausalLM")
+    assert report.is_passed
+
+
+def test_a_preset_is_llama_cpps(request_: Request) -> None:
+    report = quantized(replace(request_, preset="q8_0"), Stage())
+
+    assert report.method == "q8_0"
+    assert {one.type for one in report.tensors} == {"q8_0"}
+
+
+def test_what_lost_too_much_is_not_published(request_: Request) -> None:
+    strict = replace(request_, guard_kl=1e-6)
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(strict, Stage())
+
+    assert failed.value.code == "lost_too_much"
+    assert "kl_mean" in failed.value.message
+    assert not strict.out.exists()
+    refused = strict.out.with_name("out.refused")
+    assert not (refused / MODEL).exists()
+    assert (refused / PAGE).exists()
+    assert str(refused) in failed.value.hint
+
+
+def test_a_budget_that_cannot_be_says_what_could(request_: Request) -> None:
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(request_, budget_bytes=1000), Stage())
+
+    assert failed.value.code == "budget_too_small"
+    assert not request_.out.exists()
+
+
+def test_an_importance_matrix_is_of_this_model(request_: Request) -> None:
+    quantized(replace(request_, preset="q4_0"), Stage())
+
+    found = load_importance(request_.out / IMATRIX)
+
+    named = {tensor.name for tensor in load_header(request_.source).tensors}
+    assert found.sums.keys() <= named
+    assert all(sums.min() >= 0 for sums in found.sums.values())
+    assert found.datasets == ("calibration.jsonl",)
+
+
+def test_what_is_there_is_left(request_: Request) -> None:
+    request_.out.mkdir()
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(request_, Stage())
+
+    assert failed.value.code == "out_exists"
+
+
+def test_texts_of_both_uses_are_refused(request_: Request, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"The lamp {n} is lit. " * 40 for n in range(20)))
+    both = replace(request_, calibration=(text,), evaluation=(text,))
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(both, Stage())
+
+    assert failed.value.code == "texts_overlap"
+
+
+def test_a_short_text_does_not_calibrate(request_: Request, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Too short.")
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(request_, calibration=(text,)), Stage())
+
+    assert failed.value.code == "calibration_short"
+
+
+def test_a_quantized_source_is_asked_for(request_: Request, tmp_path: Path) -> None:
+    quantized(replace(request_, preset="q8_0"), Stage())
+    again = replace(
+        request_, source=request_.out / MODEL, out=tmp_path / "c", preset="q4_0"
+    )
+    with pytest.raises(HeadsideError) as failed:
+        quantized(again, Stage())
+    assert failed.value.code == "source_quantized"
+
+    report = quantized(replace(again, allows_quantized=True), Stage())
+
+    assert any("quantized before" in note for note in report.notes)
+
+
+def arguments(source: Path, texts: tuple[Path, Path], out: Path) -> list[str]:
+    files = ["--calibration", str(texts[0]), "--eval", str(texts[1])]
+    options = ["--bpw", "5.5", "--guard-kl", "10", "--threads", "1", *files]
+    return [str(source), "-o", str(out), *options]
+
+
+def run(given: Sequence[str], cache: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "edge.cli", "quantize", "llm", *given]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "HEADSIDE_CACHE": str(cache)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(
+    source: Path, texts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    n_killed = 0
+    for stage in (b"calibrating", b"measuring", b"quantizing", b"evaluating"):
+        process = run(arguments(source, texts, out), cache)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(stage):
+                time.sleep(0.3)
+                process.send_signal(signal.SIGKILL)
+                break
+        n_killed += process.wait() == -signal.SIGKILL
+        process.stderr.close()
+        assert not out.exists() or n_killed < 4
+    whole, other = tmp_path / "whole", tmp_path / "other"
+    for folder, where in ((out, cache), (whole, other)):
+        if not folder.exists():
+            assert run(arguments(source, texts, folder), where).wait() == 0
+
+    assert n_killed >= 3
+    assert sha256(out / MODEL) == sha256(whole / MODEL)
+    assert sha256(out / IMATRIX) == sha256(whole / IMATRIX)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (["--budget", "small"], "unknown_size"),
+        (["--for", "fun"], "unknown_goal"),
+        (["--preset", "q9"], "unknown_preset"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    given: list[str], code: str, source: Path, tmp_path: Path
+) -> None:
+    found = CliRunner().invoke(app, ["llm", str(source), "-o", str(tmp_path), *given])
+
+    assert isinstance(found.exception, HeadsideError)
+    assert found.exception.code == code
