@@ -20,7 +20,7 @@ from models.store import cache_root
 from quantize.adapters import merge
 from quantize.assignment import Assignment, is_quantizable, quantize_by
 from quantize.comparison import compare
-from quantize.conversion import BYTES_PER_WEIGHT, convert
+from quantize.conversion import convert
 from quantize.errors import QuantizeError
 from quantize.gguf import Header, load_header
 from quantize.guard import Guard
@@ -65,8 +65,6 @@ MODEL, RECIPE, IMATRIX = "model.gguf", "recipe.toml", "imatrix.gguf"
 REPORT, PAGE = "report.json", "report.html"
 THIS = "this"
 """What the model that is made is called beside those it is compared with."""
-_SMALL = 500_000_000
-"""Weights up to which a folder is converted to float32."""
 _PADDING = 32
 """Bytes, at most, between two tensors of a file."""
 
@@ -230,9 +228,8 @@ def _base(request: Request, source: Source, kept: Kept, clock: _Clock) -> Path:
             merge(source.path, request.adapters, folder, tell=tell)
     converted = kept.path("converted.gguf")
     with clock.at("converting"):
-        own = next((one for one in source.types if one in BYTES_PER_WEIGHT), "bf16")
-        type_ = "f32" if source.n_weights < _SMALL else own
-        convert(folder, converted, type_=type_, name=source.name, tell=tell)
+        # Of 16 bits, llama.cpp would round what it multiplies with: no parity.
+        convert(folder, converted, type_="f32", name=source.name, tell=tell)
     with clock.at("checking the conversion"):
         check_parity(folder, converted, threads=request.threads, tell=tell)
     converted.replace(base)
@@ -256,7 +253,9 @@ def _imatrix(
 
     with (
         clock.at("calibrating"),
-        Llama(base, n_tokens=texts.n_longest, threads=request.threads) as model,
+        Llama(
+            base, n_tokens=texts.n_longest, threads=request.threads, is_mapped=True
+        ) as model,
     ):
         gather(model, chunks, importance, done)
     importance.save(found)
