@@ -15,7 +15,7 @@ from models.disk import size_text
 from models.plain import CONTROLS
 from quantize.gguf import Header, load_header
 from quantize.inspection import FAST_ON_ARM, K_BLOCK, Inspection, as_row, inspect
-from quantize.llm_command import llm_command
+from quantize.llm_command import compare_command, llm_command
 
 app = typer.Typer(
     help="Make fine-tuned models small, and see what that cost.",
@@ -27,6 +27,7 @@ _MAX_TEMPLATE = 300
 
 
 app.command("llm")(llm_command)
+app.command("compare")(compare_command)
 
 
 @app.command("inspect")

@@ -19,6 +19,7 @@ from models.disk import locked, require_free, write_whole
 from models.store import cache_root
 from quantize.adapters import merge
 from quantize.assignment import Assignment, is_quantizable, quantize_by
+from quantize.child import Tell
 from quantize.comparison import compare
 from quantize.conversion import convert
 from quantize.errors import QuantizeError
@@ -41,7 +42,7 @@ from quantize.llm_report import (
 from quantize.llm_texts import Texts, load_texts
 from quantize.parity import check_parity
 from quantize.recipe import Recipe, load_recipe, save_recipe
-from quantize.report import Report, save_report
+from quantize.report import Method, Report, save_report
 from quantize.report_html import as_html
 from quantize.search import (
     CANDIDATES,
@@ -186,6 +187,45 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             imatrix=imatrix,
         )
         return _publish(job, *_assignment(job, clock), clock)
+
+
+def compared(
+    reference: Path,
+    models: Mapping[str, Path],
+    *,
+    pack: str,
+    evaluation: Sequence[Path],
+    threads: int,
+    tell: Tell,
+) -> list[Method]:
+    """Returns how far models are from the one that all came from.
+
+    Args:
+        reference: A GGUF file.
+        models: GGUF files with the same tokens, by name.
+        pack: Whose dialogues are among the texts, where no files are given.
+        evaluation: Files with texts.
+        threads: How many work.
+        tell: Told how many texts are done.
+
+    Raises:
+        HeadsideError: ``words_differ``, or as `load_texts` and `compare`.
+    """
+    header = load_header(reference)
+    words = header.metadata.get("tokenizer.ggml.tokens")
+    for path in models.values():
+        if load_header(path).metadata.get("tokenizer.ggml.tokens") != words:
+            raise QuantizeError(
+                "words_differ",
+                f"{path} has other words than {reference}.",
+                "Compare files that came from the same model.",
+            )
+    texts = load_texts(
+        reference, header, pack=pack, calibration=(), evaluation=evaluation
+    )
+    chunks = texts.chunks[Use.EVALUATION]
+    apart = compare(reference, models, chunks, threads=threads, tell=tell)
+    return methods_of(models, apart)
 
 
 def _fingerprint(source: Source, adapters: Sequence[Path]) -> str:

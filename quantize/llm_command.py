@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from rich.table import Table
 from models.disk import size_text
 from quantize.assignment import PRESETS
 from quantize.errors import QuantizeError
-from quantize.llm import MODEL, PAGE, Request, Stage, quantize_llm
+from quantize.llm import MODEL, PAGE, Request, Stage, compared, quantize_llm
 from quantize.report import Method, Report
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20}
@@ -135,16 +135,59 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
     _show(Console(highlight=False, soft_wrap=True), report, out)
 
 
+def compare_command(  # noqa: PLR0913 - one parameter an option
+    first: Annotated[Path, typer.Argument(help="A .gguf file.")],
+    second: Annotated[Path, typer.Argument(help="Another of the same model.")],
+    *,
+    reference: Annotated[
+        Path, typer.Option(help="What both came from: f32, f16 or bf16.")
+    ],
+    evaluation: Annotated[
+        list[Path] | None, typer.Option("--eval", help="Text that they are judged on.")
+    ] = None,
+    pack: Annotated[str, typer.Option(help="Whose dialogues, otherwise.")] = "explorer",
+    threads: Annotated[int, typer.Option(help="How many work.", min=1, max=256)] = (
+        os.cpu_count() or 1
+    ),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON for machines.")
+    ] = False,
+) -> None:
+    """Say how far two model files are from the one that both came from.
+
+    Example: headside quantize compare q4.gguf small/model.gguf --reference f16.gguf
+    """
+    models = {str(path): path for path in (first, second)}
+    with _shown() as stage:
+        stage.begin("comparing")
+        methods = compared(
+            reference,
+            models,
+            pack=pack,
+            evaluation=evaluation or (),
+            threads=threads,
+            tell=stage.tell,
+        )
+    if as_json:
+        typer.echo(json.dumps([asdict(method) for method in methods], indent=1))
+        return
+    Console(highlight=False, soft_wrap=True).print(_table(methods))
+
+
+def _table(methods: Sequence[Method]) -> Table:
+    table = Table("", "size", "divergence", "95 % of it", "same word", "perplexity")
+    for method in methods:
+        table.add_row(*_row(method))
+    return table
+
+
 def _show(console: Console, report: Report, out: Path) -> None:
     before, after = report.source.n_bytes, report.out.n_bytes
     console.print(
         f"{out / MODEL}: {size_text(after)}, {report.out.bits_per_weight} bits per "
         f"weight ({size_text(before)} before)."
     )
-    table = Table("", "size", "divergence", "95 % of it", "same word", "perplexity")
-    for method in report.methods:
-        table.add_row(*_row(method))
-    console.print(table)
+    console.print(_table(report.methods))
     for note in report.notes:
         console.print(note)
     console.print(f"The report is {out / PAGE}.")

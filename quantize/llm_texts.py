@@ -82,12 +82,15 @@ def load_texts(
         QuantizeError: ``texts_overlap``, ``texts_unreadable``, ``chat_template``,
             ``calibration_short``, ``evaluation_short``.
     """
-    uses = shared_out([*_dialogues(pack, header), *python_topics()])
-    for use, files in ((Use.CALIBRATION, calibration), (Use.EVALUATION, evaluation)):
-        if files:
-            uses[use] = [one for path in files for one in load_documents(path)]
+    own = [*_dialogues(pack, header), *python_topics()]
+    judged = [one for path in evaluation for one in load_documents(path)]
+    known = {one.sha256 for one in judged}
+    uses = shared_out(one for one in own if one.sha256 not in known)
+    if judged:
+        uses[Use.EVALUATION] = judged
+    if calibration:
+        uses[Use.CALIBRATION] = [one for p in calibration for one in load_documents(p)]
     refuse_overlap(uses[Use.CALIBRATION], uses[Use.EVALUATION])
-    refuse_overlap(uses[Use.SEARCH], uses[Use.EVALUATION])
     longest = max(N_TOKENS.values())
     with Llama(base, n_tokens=longest, threads=1, is_mapped=True) as model:
         chunks = {use: _chunks(model, uses[use], use) for use in Use}

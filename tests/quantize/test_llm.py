@@ -222,6 +222,26 @@ def test_an_importance_matrix_is_of_this_model(request_: Request) -> None:
     assert found.datasets == ("calibration.jsonl",)
 
 
+def test_two_files_beside_their_source(
+    request_: Request, texts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    quantized(replace(request_, preset="q8_0"), Stage())
+    small = replace(request_, out=tmp_path / "small", preset="q4_0")
+    quantized(small, Stage())
+    given = [str(request_.out / MODEL), str(small.out / MODEL)]
+    options = ["--reference", str(request_.source), "--eval", str(texts[1])]
+
+    found = CliRunner().invoke(
+        app, ["compare", *given, *options, "--threads", "1", "--json"]
+    )
+
+    assert found.exception is None, found.exception
+    methods = json.loads(found.stdout)
+    assert [method["name"] for method in methods] == given
+    kl = [method["summary"]["kl_mean"]["mean"] for method in methods]
+    assert 0 < kl[0] < kl[1]
+
+
 def test_what_is_there_is_left(request_: Request) -> None:
     request_.out.mkdir()
 
