@@ -355,12 +355,35 @@ def _publish(
     clock: _Clock,
 ) -> Report:
     """Writes the model and everything beside it; publishes it if it lost little."""
-    request, out = job.request, job.request.out
+    out = job.request.out
     beside = out.with_name(f"{out.name}.part")
+    refused = out.with_name(f"{out.name}.refused")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    models = {THIS: beside / MODEL}
-    models |= {name: beside / f"{name}.gguf" for name in request.compared}
+    try:
+        report = _written(job, how, found, beside, clock)
+        if report.is_passed:
+            beside.replace(out)
+            return report
+        (beside / MODEL).unlink()
+        shutil.rmtree(refused, ignore_errors=True)
+        beside.replace(refused)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    raise lost_too_much(report, refused / PAGE, found, job.request.types)
+
+
+def _written(
+    job: _Job,
+    how: str | Assignment,
+    found: Sequence[Sensitivity],
+    folder: Path,
+    clock: _Clock,
+) -> Report:
+    """Writes the model, its recipe and its report."""
+    request = job.request
+    models = {THIS: folder / MODEL}
+    models |= {name: folder / f"{name}.gguf" for name in request.compared}
     with clock.at("quantizing"):
         for n, (name, path) in enumerate(models.items()):
             clock.stage.tell(n, len(models))
@@ -368,20 +391,13 @@ def _publish(
             quantize_by(
                 job.base, path, by, imatrix=job.imatrix, threads=request.threads
             )
-    _save_recipe(job, models[THIS], beside)
+    _save_recipe(job, models[THIS], folder)
     report = _evaluated(job, how, models, found, clock)
-    save_report(beside / REPORT, report)
-    write_whole(beside / PAGE, as_html(report))
+    save_report(folder / REPORT, report)
+    write_whole(folder / PAGE, as_html(report))
     for name in request.compared:
         models[name].unlink()
-    if report.is_passed:
-        beside.replace(out)
-        return report
-    models[THIS].unlink()
-    refused = out.with_name(f"{out.name}.refused")
-    shutil.rmtree(refused, ignore_errors=True)
-    beside.replace(refused)
-    raise lost_too_much(report, refused / PAGE, found, request.types)
+    return report
 
 
 def _save_recipe(job: _Job, model: Path, folder: Path) -> None:
