@@ -1,12 +1,18 @@
 """`headside quantize llm` against llama.cpp's own presets, at their own sizes.
 
 Two sources whose weights lie on no grid (`off_grid.py`): one rotated, one dithered. For
-each preset the search is given the bytes of the preset's file, and both are compared
-with the source over texts that neither saw, with the same importance matrix. Tensors
-are measured once (minutes) and kept; later runs quantize and evaluate alone.
+each preset the search is given the bytes of the preset's file, and all are compared
+with the source over texts that none saw, with the same importance matrix. Tensors are
+measured once (minutes) and kept; `--full 1` measures them again, and without what mends
+losses and without importance, too. Then a small model that was taught a pack's intents
+(`train_adapter.py`) is quantized, and does what it does in the runtime.
 
 - `kld_vs_q4_k_m`, `kld_vs_iq4_nl`: mean divergence, ours by theirs, the worse source.
 - `bytes_vs_q4_k_m`, `bytes_vs_iq4_nl`: bytes, ours by theirs, the worse source.
+- `speed_decode_vs_q4_k_m`, `speed_kld_vs_q4_k_m`: `--for speed` at the bytes of Q4_K_M:
+  tokens written a second, and divergence, ours by theirs; the worse source.
+- `action_agreement`: share of 640 lines for which the quantized model does what its
+  source does, with its interval, and the rest of what the report says of it.
 - `methods`: every file by source: bytes, mean divergence with its interval, same word.
 - `search_s`: seconds that measuring took, where it was not kept.
 
@@ -15,75 +21,226 @@ are measured once (minutes) and kept; later runs quantize and evaluate alone.
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import run
 from benchmarks.off_grid import make
+from benchmarks.orders import orders
+from models.pack_file import load_pack
 from models.store import cache_root
-from quantize.llm import MODEL, THIS, Request, Stage, quantize_llm
-from quantize.report import Report
+from quantize.assignment import quantize_by
+from quantize.conversion import convert
+from quantize.gguf import load_header
+from quantize.job import IMATRIX, MODEL, Request, Stage
+from quantize.llm import compared, quantize_llm
+from quantize.llm_texts import load_texts
+from quantize.report import Method, Report
+from quantize.texts import Use
+from quantize.writing import Speed, write
 
 SOURCES = ("rotated", "dithered")
 PRESETS = ("q4_k_m", "iq4_nl")
+ADAPTER = Path(__file__).parent / "wren_lora"
+N_LINES, LINES_SEED = 640, 2
+TASK_BITS = 6.0
 _ANY_KL = 100.0
 """The guard is not what is measured."""
 
 
-def measure(*, threads: int) -> dict[str, Any]:
+def measure(*, threads: int, full: int) -> dict[str, Any]:
     """Returns ratios, and all files behind them."""
-    found: dict[str, Any] = {"methods": {}, "search_s": {}}
+    found: dict[str, Any] = {"methods": {}, "search_s": {}, "speeds": {}}
     ratios: dict[str, list[float]] = {}
     for source in SOURCES:
-        folder = cache_root() / "bench" / source
-        if not folder.exists():
-            make(source, folder)
-        for preset in PRESETS:
-            report = _beside(folder, preset, threads)
-            ours, theirs = report.methods
-            kl = [one.summary.kl_mean.mean for one in (ours, theirs)]
-            ratios.setdefault(f"kld_vs_{preset}", []).append(kl[0] / kl[1])
-            sizes = ours.n_bytes / theirs.n_bytes
-            ratios.setdefault(f"bytes_vs_{preset}", []).append(sizes)
-            found["methods"] |= {
-                f"{source}, {'ours at ' + preset if one.name == THIS else preset}": {
-                    "n_bytes": one.n_bytes,
-                    "kl_mean": round(one.summary.kl_mean.mean, 5),
-                    "kl_low": round(one.summary.kl_mean.low, 5),
-                    "kl_high": round(one.summary.kl_mean.high, 5),
-                    "same_top": round(one.summary.same_top.mean, 4),
-                    "perplexity_ratio": round(one.summary.perplexity_ratio.mean, 4),
-                    "n_tokens": one.summary.n_tokens,
-                }
-                for one in report.methods
+        with tempfile.TemporaryDirectory() as folder:
+            bench = _Bench(source, Path(folder), threads, is_full=bool(full))
+            bench.run()
+            for name, value in bench.ratios.items():
+                ratios.setdefault(name, []).append(value)
+            found["methods"] |= bench.methods
+            found["search_s"] |= bench.search_s
+            found["speeds"][source] = {
+                name: asdict(speed) for name, speed in bench.speeds.items()
             }
-            took = dict(report.seconds).get("measuring tensors", 0.0)
-            found["search_s"][f"{source}, {preset}"] = took
-    return {name: round(max(values), 4) for name, values in ratios.items()} | found
+    worst = {
+        name: round((min if "decode" in name else max)(values), 4)
+        for name, values in ratios.items()
+    }
+    return worst | _task(threads) | found
 
 
-def _beside(folder: Path, preset: str, threads: int) -> Report:
-    """Returns the report of a search at the size of a preset, and the preset."""
-    with tempfile.TemporaryDirectory() as made:
-        theirs = Request(
-            source=folder,
-            out=Path(made) / "theirs",
-            threads=threads,
-            preset=preset,
+class _Bench:
+    """All files of one source."""
+
+    def __init__(
+        self, source: str, folder: Path, threads: int, *, is_full: bool
+    ) -> None:
+        self._source, self._folder, self._threads = source, folder, threads
+        self._is_full = is_full
+        self._base = _base(source)
+        self.ratios: dict[str, float] = {}
+        self.methods: dict[str, Any] = {}
+        self.search_s: dict[str, float] = {}
+        self.speeds: Mapping[str, Speed] = {}
+
+    def run(self) -> None:
+        """Makes all files, and compares them."""
+        files: dict[str, Path] = {}
+        for preset in PRESETS:
+            bare = self._folder / f"{preset}-bare.gguf"
+            quantize_by(self._base, bare, preset, imatrix=None, threads=self._threads)
+            files[f"{preset} without importance"] = bare
+            n_bytes = bare.stat().st_size
+            ours = self._made(f"ours at {preset}", n_bytes)
+            files[f"ours at {preset}"] = ours / MODEL
+            theirs = self._folder / f"{preset}.gguf"
+            quantize_by(
+                self._base,
+                theirs,
+                preset,
+                imatrix=ours / IMATRIX,
+                threads=self._threads,
+            )
+            files[preset] = theirs
+        size = files["q4_k_m"].stat().st_size
+        fast = self._made("ours for speed", size, is_for_speed=True)
+        files["ours for speed"] = fast / MODEL
+        if self._is_full:
+            for preset in PRESETS:
+                size = files[preset].stat().st_size
+                for what, options in {
+                    "not mended": {"is_mended": False},
+                    "without importance": {"is_mended": False, "uses_imatrix": False},
+                }.items():
+                    name = f"ours at {preset} {what}"
+                    files[name] = self._made(name, size, **options) / MODEL
+        self._compare(files)
+
+    def _made(self, name: str, n_bytes: int, **options: bool) -> Path:
+        out = self._folder / name.replace(" ", "-")
+        request = Request(
+            source=self._base,
+            out=out,
+            threads=self._threads,
+            budget_bytes=n_bytes,
             guard_kl=_ANY_KL,
         )
-        quantize_llm(theirs, Stage())
-        ours = Request(
-            source=folder,
-            out=Path(made) / "ours",
-            threads=threads,
-            budget_bytes=(theirs.out / MODEL).stat().st_size,
-            compared=(preset,),
-            guard_kl=_ANY_KL,
+        report = quantize_llm(replace(request, **options), Stage())  # type: ignore[arg-type]
+        took = dict(report.seconds).get("measuring tensors", 0.0)
+        self.search_s[f"{self._source}, {name}"] = took
+        return out
+
+    def _compare(self, files: Mapping[str, Path]) -> None:
+        methods = {
+            one.name: one
+            for one in compared(
+                self._base,
+                files,
+                pack="explorer",
+                evaluation=(),
+                threads=self._threads,
+                tell=lambda *_: None,
+            )
+        }
+        texts = load_texts(
+            self._base,
+            load_header(self._base),
+            pack="explorer",
+            calibration=(),
+            evaluation=(),
         )
-        return quantize_llm(ours, Stage())
+        prompts = [chunk[:128] for chunk in texts.chunks[Use.EVALUATION]]
+        some = ("q4_k_m", "ours at q4_k_m", "ours for speed")
+        written = write(
+            {name: files[name] for name in some},
+            prompts,
+            threads=self._threads,
+            tell=lambda *_: None,
+        )
+        self.speeds = {name: one.speed for name, one in written.items()}
+        for preset in PRESETS:
+            ours, theirs = methods[f"ours at {preset}"], methods[preset]
+            self.ratios[f"kld_vs_{preset}"] = _kl(ours) / _kl(theirs)
+            self.ratios[f"bytes_vs_{preset}"] = ours.n_bytes / theirs.n_bytes
+        fast = self.speeds["ours for speed"].decode_tokens_per_s
+        theirs_s = self.speeds["q4_k_m"].decode_tokens_per_s
+        self.ratios["speed_decode_vs_q4_k_m"] = fast / theirs_s
+        self.ratios["speed_kld_vs_q4_k_m"] = _kl(methods["ours for speed"]) / _kl(
+            methods["q4_k_m"]
+        )
+        self.methods = {
+            f"{self._source}, {name}": _row(one) for name, one in methods.items()
+        }
+
+
+def _base(source: str) -> Path:
+    """Returns a source as a GGUF file, made where it is not there yet."""
+    base = cache_root() / "bench" / f"{source}.gguf"
+    if not base.exists():
+        folder = _folder(source)
+        convert(folder, base, type_="f32", name=source)
+        shutil.rmtree(folder)
+    return base
+
+
+def _folder(source: str) -> Path:
+    folder = cache_root() / "bench" / source
+    if not folder.exists():
+        make(source, folder)
+    return folder
+
+
+def _kl(method: Method) -> float:
+    return method.summary.kl_mean.mean
+
+
+def _row(method: Method) -> dict[str, Any]:
+    found = method.summary
+    return {
+        "n_bytes": method.n_bytes,
+        "kl_mean": round(found.kl_mean.mean, 5),
+        "kl_low": round(found.kl_mean.low, 5),
+        "kl_high": round(found.kl_mean.high, 5),
+        "same_top": round(found.same_top.mean, 4),
+        "perplexity_ratio": round(found.perplexity_ratio.mean, 4),
+        "n_tokens": found.n_tokens,
+    }
+
+
+def _task(threads: int) -> dict[str, Any]:
+    """Returns what a model that was taught does in the runtime, once quantized."""
+    if not ADAPTER.exists():
+        return {"action_agreement": None}
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "lines.jsonl"
+        rows = orders(load_pack("explorer", "en"), N_LINES, seed=LINES_SEED)
+        lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        report: Report = quantize_llm(
+            Request(
+                source=_folder("plain"),
+                out=Path(folder) / "out",
+                threads=threads,
+                adapters=(ADAPTER,),
+                bits_per_weight=TASK_BITS,
+                task=lines,
+                guard_kl=_ANY_KL,
+                guard_actions=0.0,
+            ),
+            Stage(),
+        )
+    task = report.tasks[0]
+    return {
+        "action_agreement": task.agreement.mean,
+        "tasks": [asdict(one) for one in report.tasks],
+        "task_model": _row(report.methods[0]),
+    }
 
 
 if __name__ == "__main__":
-    run(__doc__, measure)
+    run(__doc__, measure, full=0)

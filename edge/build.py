@@ -40,6 +40,9 @@ class RuntimeOptions:
     device: str = "desktop"
     threads: int | None = None
     """For each engine; the device's number where None."""
+    kv_bits: int | None = None
+    """Of each number that the language model keeps of what it read, 16 or 8; the
+    device's where None."""
     tiers: tuple[Tier, ...] | None = None
     character: str | None = None
     vad: str | None = None
@@ -84,6 +87,7 @@ def build_runtime(
             store,
             device=options.device,
             threads=options.threads,
+            kv_bits=options.kv_bits,
             language=pack.language,
         )
     # Meanwhile, since the engines load outside Python.

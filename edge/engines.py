@@ -99,6 +99,7 @@ class Engines:
         store: Where they are.
         device: Whose threads and memory to use.
         threads: For each engine; the device's number where None.
+        kv_bits: Of what the language model has read; the device's where None.
         language: ISO 639-1, of what is said.
 
     Raises:
@@ -112,16 +113,18 @@ class Engines:
         *,
         device: str,
         threads: int | None = None,
+        kv_bits: int | None = None,
         language: str = "en",
     ) -> None:
         profile = device_profile(device)
+        kv_bits = kv_bits or profile.kv_bits.value or 16
         _share_memory_pools()
         self.names = names
         self.threads = threads or _threads(profile)
         self._store = store
         pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="headside-load")
         self._asr = pool.submit(_load_asr, names.asr, store, self.threads, language)
-        self._llm = pool.submit(_load_llm, names.llm, store, self.threads, profile)
+        self._llm = pool.submit(_load_llm, names.llm, store, self.threads, kv_bits)
         self._vad = pool.submit(_load_vad, names.vad, store)
         self._encoder = (
             pool.submit(_load_encoder, names.encoder, store) if names.encoder else None
@@ -200,9 +203,7 @@ def _load_asr(name: str, store: Store, threads: int, language: str) -> Recognise
     return recogniser
 
 
-def _load_llm(
-    name: str, store: Store, threads: int, profile: DeviceProfile
-) -> LanguageModel:
+def _load_llm(name: str, store: Store, threads: int, kv_bits: int) -> LanguageModel:
     if name == ECHO:
         model: LanguageModel = _backend("llm", ECHO)()
     else:
@@ -210,7 +211,7 @@ def _load_llm(
         model = _backend("llm", "llama")(
             path,
             threads=threads,
-            kv_bits=profile.kv_bits.value or 16,
+            kv_bits=kv_bits,
             kept=kept_files(),
         )
     return model

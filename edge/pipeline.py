@@ -26,7 +26,7 @@ from edge.grammar import Completeness, claimed
 from edge.hearing import Accepted, Ear, Endpointing, WakePhrase
 from edge.intent import Intent, Tier, fill_line, read_intent
 from edge.lexicon import Lexicon, build_lexicon, default_scene
-from edge.llm.model import Generation, LanguageModel, Prompt, Sampling
+from edge.llm.model import Choose, Generation, LanguageModel, Prompt, Sampling
 from edge.llm.output import (
     DECIDED,
     REPLY_OPENS,
@@ -60,6 +60,15 @@ SURE = 0.78
 """Confidence of a draft in whose words there is hardly a doubt. Of 183 accented
 commands, the greedy result was above this for 69 %, and the beam search agreed with
 98 % of those."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What a model chose to do."""
+
+    intents: tuple[Intent, ...]
+    is_whole: bool
+    """Whether it came to its reply, in the form that an answer has."""
 
 
 class Stage(StrEnum):
@@ -313,16 +322,22 @@ class Runtime:
         """Yields the turn of words that were typed."""
         yield from self.answer(Transcript(text=text), 0.0, cancel)
 
-    def chosen(self, text: str, cancel: Event) -> tuple[Intent, ...]:
-        """Returns the intents that the model chooses for words; nothing is answered."""
-        request = self._request(text, (), chooses=True)
+    def chosen(self, text: str, cancel: Event, choose: Choose | None = None) -> Chosen:
+        """Returns the intents that the model chooses for words; nothing is answered.
+
+        Args:
+            text: The words.
+            cancel: Ends it.
+            choose: Asked in place of the model wherever there is a choice.
+        """
+        request = replace(self._request(text, (), chooses=True), choose=choose)
         with closing(self.model.generate(request, cancel)) as written:
             intents: list[Intent] = []
             for item in self._believed(read_answer(written, request.prompt.prefix)):
                 if isinstance(item, ReplyText):
-                    break
+                    return Chosen(intents=tuple(intents), is_whole=True)
                 intents.append(item)
-            return tuple(intents)
+            return Chosen(intents=tuple(intents), is_whole=False)
 
     def prepare(self) -> None:
         """Has the model read the beginning of its prompts, ahead of the first turn."""

@@ -34,6 +34,9 @@ PRESETS: Mapping[str, int] = {
     "q8_0": 7,
 }
 """llama.cpp's own rules, and their numbers in ``llama.h``."""
+FLOAT = "f32"
+"""Everything as float32: the rule that rounds nothing."""
+_FLOAT_NUMBER = 0
 _WORK_BYTES = 256 << 20
 """Rows that llama.cpp holds as float32 at once."""
 _UNTOUCHED = ("_norm", "ffn_gate_inp", "altup", "laurel", "per_layer_model_proj")
@@ -67,7 +70,7 @@ def quantize_by(
     Args:
         source: A GGUF file.
         out: Where the other goes.
-        how: The name of a preset, or the type of each tensor.
+        how: The name of a preset, `FLOAT`, or the type of each tensor.
         imatrix: A file with the importance of columns.
         threads: How many work.
 
@@ -99,7 +102,7 @@ def _quantize(arguments: Mapping[str, Any], _tell: Tell) -> None:
     options.allow_requantize = True  # whoever asks has been asked
     types = arguments["types"]
     if isinstance(types, str):
-        options.ftype = PRESETS[types]
+        options.ftype = _FLOAT_NUMBER if types == FLOAT else PRESETS[types]
     else:
         options.ftype = PRESETS["q8_0"]
         overrides = (llama_cpp.llama_model_tensor_override * (len(types) + 1))()

@@ -58,9 +58,7 @@ def _compare(arguments: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     with ExitStack() as open_models:
 
         def opened(path: str) -> Llama:
-            model = Llama(
-                Path(path), n_tokens=n_tokens, threads=threads, is_mapped=True
-            )
+            model = Llama(Path(path), n_tokens=n_tokens, threads=threads)
             return open_models.enter_context(model)
 
         reference = opened(arguments["reference"])

@@ -113,17 +113,14 @@ def summary(documents: Sequence[Divergence], *, seed: int = 1) -> Summary:
     kl = np.array([one.kl.sum() for one in documents])
     same = np.array([one.is_same_top.sum() for one in documents], np.float64)
     excess = np.array([(one.loss - one.reference_loss).sum() for one in documents])
-    choices = np.random.default_rng(seed).integers(
-        len(documents), size=(_BOOTSTRAPS, len(documents))
-    )
-    ratio = _interval(excess, n_losses, choices)
+    ratio = interval(excess, n_losses, seed=seed)
     return Summary(
         n_documents=len(documents),
         n_tokens=len(every),
-        kl_mean=_interval(kl, n_tokens, choices),
+        kl_mean=interval(kl, n_tokens, seed=seed),
         kl_median=float(np.median(every)),
         kl_p99=float(np.quantile(every, 0.99)),
-        same_top=_interval(same, n_tokens, choices),
+        same_top=interval(same, n_tokens, seed=seed),
         perplexity_ratio=Interval(
             mean=float(np.exp(ratio.mean)),
             low=float(np.exp(ratio.low)),
@@ -132,9 +129,16 @@ def summary(documents: Sequence[Divergence], *, seed: int = 1) -> Summary:
     )
 
 
-def _interval(
-    sums: Numbers, counts: Numbers, choices: npt.NDArray[np.int64]
-) -> Interval:
+def interval(sums: Numbers, counts: Numbers, *, seed: int = 1) -> Interval:
+    """Returns a mean over all that some items hold, bootstrapped by item.
+
+    Args:
+        sums: (items,)
+        counts: (items,) how many each sum is of.
+        seed: Of the choices of items.
+    """
+    n = len(sums)
+    choices = np.random.default_rng(seed).integers(n, size=(_BOOTSTRAPS, n))
     means = sums[choices].sum(axis=1) / counts[choices].sum(axis=1).clip(min=1)
     low, high = np.quantile(means, [0.025, 0.975])
     mean = float(sums.sum() / max(1.0, counts.sum()))

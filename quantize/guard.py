@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quantize.divergence import Summary
 from quantize.report import Limit
+from quantize.task import TaskSummary
 
 _LARGE = 500_000_000
 """Weights from which on 4 bits are expected to lose little."""
@@ -20,6 +22,8 @@ class Guard:
     kl_mean: float
     same_top: float = 0.0
     perplexity_ratio: float = 2.0
+    actions: float = 0.97
+    """Share of a task's items for which the same is done."""
 
     @classmethod
     def for_model(cls, n_weights: int, **given: float | None) -> Guard:
@@ -28,20 +32,25 @@ class Guard:
         usual = _KL_LARGE if n_weights >= _LARGE else _KL_SMALL
         return cls(**{"kl_mean": usual, **limits})
 
-    def judged(self, found: Summary) -> list[Limit]:
+    def judged(self, found: Summary, tasks: Sequence[TaskSummary]) -> list[Limit]:
         """Returns every limit and how it was kept."""
         kl, top, ratio = found.kl_mean, found.same_top, found.perplexity_ratio
         return [
             _at_most("kl_mean", self.kl_mean, kl.high),
             _at_most("perplexity_ratio", self.perplexity_ratio, ratio.high),
-            Limit(
-                name="same_top",
-                limit=self.same_top,
-                found=top.low,
-                is_met=top.low >= self.same_top,
+            _at_least("same_top", self.same_top, top.low),
+            *(
+                _at_least(
+                    f"actions ({task.kv_bits} bits)", self.actions, task.agreement.low
+                )
+                for task in tasks
             ),
         ]
 
 
 def _at_most(name: str, limit: float, found: float) -> Limit:
     return Limit(name=name, limit=limit, found=found, is_met=found <= limit)
+
+
+def _at_least(name: str, limit: float, found: float) -> Limit:
+    return Limit(name=name, limit=limit, found=found, is_met=found >= limit)

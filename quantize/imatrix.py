@@ -43,7 +43,7 @@ class Importance:
     datasets: tuple[str, ...] = ()
     """Names of what was read."""
 
-    def hear(self, name: str, values: Floats) -> None:
+    def hear(self, name: str, values: Floats, _heard: int = 0) -> None:
         """Adds what a weight is multiplied with.
 
         Args:

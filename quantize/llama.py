@@ -1,14 +1,15 @@
 """A GGUF model run through llama.cpp: what it says of each token, and what it does.
 
-All its weights stand in memory of its own, in the type of the file, so that they can be
-exchanged while it runs. Flash attention is off and the cache of keys and values holds
-float32: what is measured here is the weights.
+Its weights are mapped from the file, and each can be exchanged while it runs. Flash
+attention is off and the cache of keys and values holds float32: what is measured here
+is the weights.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,11 +24,15 @@ from quantize.ggml import Floats, TensorStruct, library
 with modules_of("llama_cpp"):
     from llama_cpp import llama_cpp
 
-OnProduct = Callable[[str, Floats], None]
-"""Told the name of a weight and the (rows, columns) it is multiplied with."""
+OnProduct = Callable[[str, Floats, int], None]
+"""Told the name of a weight, the (rows, columns) it is multiplied with, and a number
+that only weights which are multiplied with the same have in common."""
+Bytes = npt.NDArray[np.uint8]
 _PRODUCT, _LOOKUP = b"MUL_MAT", b"GET_ROWS"
 _F32 = 0
-_READ, _MAPPED = 0, 1
+_PIECE_BYTES = 512
+"""Of the longest token that is shown."""
+_MAPPED = 1
 """How a file is loaded."""
 _DISABLED = 0
 """Flash attention."""
@@ -40,16 +45,17 @@ class Llama:
         path: Of a GGUF file.
         n_tokens: That are ever read at once.
         threads: How many work.
-        is_mapped: Leaves weights in the file, where they cannot be exchanged.
+        is_repacked: Lays weights out anew for this machine's kernels, as the runtime
+            does; these cannot be exchanged.
     """
 
     def __init__(
-        self, path: Path, *, n_tokens: int, threads: int, is_mapped: bool = False
+        self, path: Path, *, n_tokens: int, threads: int, is_repacked: bool = True
     ) -> None:
         silence()
         options = llama_cpp.llama_model_default_params()
-        options.load_mode = _MAPPED if is_mapped else _READ
-        options.use_extra_bufts = is_mapped
+        options.load_mode = _MAPPED
+        options.use_extra_bufts = is_repacked
         self._context = None
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
         if not self._model:
@@ -60,7 +66,7 @@ class Llama:
             )
         self.n_tokens = n_tokens
         self._hear: OnProduct | None = None
-        self._weights: dict[str, TensorStruct] = {}
+        self._weights: dict[str, dict[int, TensorStruct]] = {}
         self._eval = llama_cpp.ggml_backend_sched_eval_callback(self._evaluated)
         context = llama_cpp.llama_context_default_params()
         context.n_ctx = context.n_batch = context.n_ubatch = n_tokens
@@ -114,24 +120,42 @@ class Llama:
         )
         return list(found[:n])
 
-    def logits(self, tokens: Sequence[int]) -> Floats:
-        """Returns (tokens, words) float32: what follows each of some first tokens.
+    def text(self, tokens: Sequence[int]) -> str:
+        """Returns what tokens spell."""
+        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        spelled = b""
+        for token in tokens:
+            n = llama_cpp.llama_token_to_piece(
+                self.vocabulary, token, buffer, _PIECE_BYTES, 0, True
+            )
+            spelled += buffer.raw[: max(0, n)]
+        return spelled.decode(errors="replace")
+
+    def ends(self, token: int) -> bool:
+        """Returns whether a token ends an answer."""
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocabulary, token))
+
+    def logits(self, tokens: Sequence[int], *, n_read: int = 0) -> Floats:
+        """Returns (tokens, words) float32: what follows each of some tokens.
 
         The memory is the context's: it is written over by the next call.
 
         Args:
-            tokens: At most ``n_tokens``.
+            tokens: With those before them, at most ``n_tokens``.
+            n_read: How many were read before them; 0 to begin anew.
         """
         n = len(tokens)
-        if not 0 < n <= self.n_tokens:
+        if not 0 < n <= self.n_tokens - n_read:
             raise ValueError(f"{n} tokens, where 1 to {self.n_tokens} can be read")
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), True)
+        if not n_read:
+            memory = llama_cpp.llama_get_memory(self._context)
+            llama_cpp.llama_memory_clear(memory, True)
         batch = llama_cpp.llama_batch_init(n, 0, 1)
         try:
             batch.n_tokens = n
             for at, token in enumerate(tokens):
                 batch.token[at] = token
-                batch.pos[at] = at
+                batch.pos[at] = n_read + at
                 batch.n_seq_id[at] = 1
                 batch.seq_id[at][0] = 0
                 batch.logits[at] = True
@@ -152,10 +176,10 @@ class Llama:
         finally:
             self._hear = None
 
-    def weights(self, tokens: Sequence[int]) -> dict[str, npt.NDArray[np.uint8]]:
+    def weights(self, tokens: Sequence[int]) -> dict[str, Bytes]:
         """Returns the bytes of every weight that reading some tokens uses, by name.
 
-        What is written into them is what the model has from then on.
+        They lie in the file, and cannot be written.
         """
         self._weights.clear()
         self._hear = _ignored
@@ -163,13 +187,25 @@ class Llama:
             self.logits(tokens)
         finally:
             self._hear = None
-        return {
-            name: np.ctypeslib.as_array(
-                ctypes.cast(tensor.data, ctypes.POINTER(ctypes.c_uint8)),
-                (tensor.nb[3] * tensor.ne[3],),
-            )
-            for name, tensor in self._weights.items()
-        }
+        return {name: _stored(used) for name, used in self._weights.items()}
+
+    @contextmanager
+    def exchanged(self, name: str, stored: Bytes) -> Iterator[None]:
+        """Has the model use other bytes for a weight, as long as the block lasts.
+
+        Args:
+            name: One that `weights` returned.
+            stored: As many bytes, of the same type.
+        """
+        tensors = list(self._weights[name].values())
+        before = [tensor.data for tensor in tensors]
+        for tensor in tensors:
+            tensor.data = stored.ctypes.data
+        try:
+            yield
+        finally:
+            for tensor, data in zip(tensors, before, strict=True):
+                tensor.data = data
 
     def _evaluated(
         self,
@@ -195,16 +231,24 @@ class Llama:
             ctypes.cast(heard.data, ctypes.POINTER(ctypes.c_float)),
             (n_rows, n_columns),
         )
-        self._hear(name, values)
+        self._hear(name, values, ctypes.addressof(heard))
         return True
 
     def _keep(self, weight: TensorStruct) -> None:
         name = weight.name.decode(errors="replace")
         if name.endswith(".weight"):
-            self._weights[name] = weight
+            # One that is looked up and multiplied with, too, is there twice.
+            of_name = self._weights.setdefault(name, {})
+            of_name[ctypes.addressof(weight)] = weight
 
 
-def _ignored(_name: str, _values: Floats) -> None:
+def _stored(used: Mapping[int, TensorStruct]) -> Bytes:
+    tensor = next(iter(used.values()))
+    address = ctypes.cast(tensor.data, ctypes.POINTER(ctypes.c_uint8))
+    return np.ctypeslib.as_array(address, (tensor.nb[3] * tensor.ne[3],))
+
+
+def _ignored(_name: str, _values: Floats, _heard: int) -> None:
     """Hears nothing."""
 
 

@@ -9,48 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from models.disk import locked, require_free, write_whole
+from models.disk import locked, require_free
 from models.store import cache_root
 from quantize.adapters import merge
-from quantize.assignment import Assignment, is_quantizable, quantize_by
+from quantize.assignment import FLOAT, is_quantizable, quantize_by
 from quantize.child import Tell
 from quantize.comparison import compare
 from quantize.conversion import convert
 from quantize.errors import QuantizeError
+from quantize.factors import INDEX, gather_factors
 from quantize.gguf import Header, load_header
-from quantize.guard import Guard
-from quantize.imatrix import Importance, gather, load_importance
-from quantize.inspection import FAST_ON_ARM
+from quantize.imatrix import Importance, gather
+from quantize.job import FACTORS, IMATRIX, Clock, Job, Plan, Request, Stage
 from quantize.kept import Kept
 from quantize.llama import Llama
-from quantize.llm_report import (
-    file_facts,
-    kl_by_position,
-    lost_too_much,
-    methods_of,
-    notes_on,
-    sha256_of,
-    tensor_facts,
-    tools,
-)
+from quantize.llm_report import methods_of, sha256_of
 from quantize.llm_texts import Texts, load_texts
 from quantize.parity import check_parity
-from quantize.recipe import Recipe, load_recipe, save_recipe
-from quantize.report import Method, Report, save_report
-from quantize.report_html import as_html
-from quantize.search import (
-    CANDIDATES,
-    Sensitivity,
-    assign,
-    load_sensitivities,
-    measure,
-)
+from quantize.publishing import publish
+from quantize.recipe import Recipe, load_recipe
+from quantize.report import Method, Report
+from quantize.search import Sensitivity, assign, measure
 from quantize.source import (
     Kind,
     Source,
@@ -62,85 +44,8 @@ from quantize.source import (
 from quantize.texts import Use
 from quantize.trial import Trial
 
-MODEL, RECIPE, IMATRIX = "model.gguf", "recipe.toml", "imatrix.gguf"
-REPORT, PAGE = "report.json", "report.html"
-THIS = "this"
-"""What the model that is made is called beside those it is compared with."""
 _PADDING = 32
 """Bytes, at most, between two tensors of a file."""
-
-
-class Stage:
-    """Told what is being done and how far it is."""
-
-    def begin(self, name: str) -> None:
-        """A stage begins."""
-
-    def tell(self, done: int, of: int) -> None:
-        """So much of it is done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is to be made of what."""
-
-    source: Path
-    out: Path
-    """A folder that is not there yet."""
-    threads: int
-    adapters: tuple[Path, ...] = ()
-    preset: str = ""
-    """llama.cpp's own rule instead of a search."""
-    recipe: Path | None = None
-    """What an earlier search found, instead of a search."""
-    imatrix: Path | None = None
-    budget_bytes: int = 0
-    """Of the file; 0 where bits per weight decide."""
-    bits_per_weight: float = 0.0
-    is_for_speed: bool = False
-    """Types without fast kernels on ARM are left out."""
-    calibration: tuple[Path, ...] = ()
-    evaluation: tuple[Path, ...] = ()
-    pack: str = "explorer"
-    compared: tuple[str, ...] = ()
-    """Presets that are made and measured beside it."""
-    allows_quantized: bool = False
-    guard_kl: float | None = None
-    guard_same_top: float | None = None
-
-    @property
-    def types(self) -> Sequence[str]:
-        """Types that a search may choose."""
-        return sorted(FAST_ON_ARM) if self.is_for_speed else CANDIDATES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """A model that is being made, once its base is there."""
-
-    request: Request
-    source: Source
-    source_sha256: str
-    base: Path
-    header: Header
-    texts: Texts
-    kept: Kept
-    imatrix: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """Tells stages, and keeps how long they took."""
-
-    stage: Stage
-    seconds: list[tuple[str, float]] = field(default_factory=list)
-
-    @contextmanager
-    def at(self, name: str) -> Iterator[None]:
-        self.stage.begin(name)
-        began = time.monotonic()
-        yield
-        self.seconds.append((name, round(time.monotonic() - began, 1)))
 
 
 def quantize_llm(request: Request, stage: Stage) -> Report:
@@ -150,7 +55,7 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
         HeadsideError: Something was wrong, or the model lost too much: then nothing is
             published, and the error names where the report is.
     """
-    clock = _Clock(stage)
+    clock = Clock(stage)
     if request.out.exists():
         raise QuantizeError(
             "out_exists", f"{request.out} is there.", "Name another folder with -o."
@@ -175,8 +80,10 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
                 evaluation=request.evaluation,
             )
         measured = Kept(sha256, texts.sha256)
-        imatrix = request.imatrix or _imatrix(request, base, texts, measured, clock)
-        job = _Job(
+        imatrix = request.imatrix
+        if imatrix is None and request.uses_imatrix:
+            imatrix = _imatrix(request, base, texts, measured, clock)
+        job = Job(
             request=request,
             source=source,
             source_sha256=sha256,
@@ -186,7 +93,7 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             kept=measured,
             imatrix=imatrix,
         )
-        return _publish(job, *_assignment(job, clock), clock)
+        return publish(job, _plan(job, clock), clock)
 
 
 def compared(
@@ -225,7 +132,7 @@ def compared(
     )
     chunks = texts.chunks[Use.EVALUATION]
     apart = compare(reference, models, chunks, threads=threads, tell=tell)
-    return methods_of(models, apart)
+    return methods_of(models, apart, {})
 
 
 def _fingerprint(source: Source, adapters: Sequence[Path]) -> str:
@@ -241,14 +148,16 @@ def _require_room(request: Request, source: Source) -> None:
     cache, out = cache_root(), request.out.absolute().parent
     for folder in (cache, out):
         folder.mkdir(parents=True, exist_ok=True)
-    n_copies = 1 + bool(request.adapters) if source.kind is Kind.FOLDER else 0
+    is_ready = source.types == (FLOAT,) and source.kind is Kind.GGUF
+    # The base, what it was merged from, what is mended, and the factors, about.
+    n_copies = (not is_ready) + bool(request.adapters) + 2 * request.is_mended
     require_free(cache, 4 * source.n_weights * n_copies)
     require_free(out, 2 * source.n_weights * (1 + len(request.compared)))
 
 
-def _base(request: Request, source: Source, kept: Kept, clock: _Clock) -> Path:
-    """Returns the GGUF file that is quantized."""
-    tell = clock.stage.tell
+def _base(request: Request, source: Source, kept: Kept, clock: Clock) -> Path:
+    """Returns the GGUF file of float32 that is quantized."""
+    tell, base = clock.stage.tell, kept.path("base.gguf")
     if source.kind is Kind.GGUF:
         if request.adapters:
             raise QuantizeError(
@@ -256,8 +165,13 @@ def _base(request: Request, source: Source, kept: Kept, clock: _Clock) -> Path:
                 "An adapter is merged into a Hugging Face folder, not a GGUF file.",
                 "Name the folder of the base model.",
             )
-        return source.path
-    base = kept.path("base.gguf")
+        if source.types == (FLOAT,):
+            return source.path
+        if not base.exists():
+            with clock.at("reading it as float32"):
+                quantize_by(
+                    source.path, base, FLOAT, imatrix=None, threads=request.threads
+                )
     if base.exists():
         return base
     folder = source.path
@@ -278,14 +192,14 @@ def _base(request: Request, source: Source, kept: Kept, clock: _Clock) -> Path:
 
 
 def _imatrix(
-    request: Request, base: Path, texts: Texts, kept: Kept, clock: _Clock
+    request: Request, base: Path, texts: Texts, kept: Kept, clock: Clock
 ) -> Path:
     """Returns the file with the importance of columns."""
     found = kept.path(IMATRIX)
     if found.exists():
         return found
     chunks = texts.chunks[Use.CALIBRATION]
-    importance = kept.importance(texts.sources(Use.CALIBRATION))
+    importance = kept.importance(texts.of(Use.CALIBRATION).sources)
 
     def done(so_far: Importance) -> None:
         clock.stage.tell(so_far.n_chunks, len(chunks))
@@ -293,48 +207,82 @@ def _imatrix(
 
     with (
         clock.at("calibrating"),
-        Llama(
-            base, n_tokens=texts.n_longest, threads=request.threads, is_mapped=True
-        ) as model,
+        Llama(base, n_tokens=texts.n_longest, threads=request.threads) as model,
     ):
         gather(model, chunks, importance, done)
     importance.save(found)
     return found
 
 
-def _assignment(job: _Job, clock: _Clock) -> tuple[str | Assignment, list[Sensitivity]]:
-    """Returns a preset or the type of each tensor, and what is known of tensors."""
-    request, sha256 = job.request, sha256_of(job.imatrix)
-    measurements = job.kept.path(f"sensitivities-{sha256[:8]}.jsonl")
+def _plan(job: Job, clock: Clock) -> Plan:
+    request = job.request
     if request.preset:
-        return request.preset, load_sensitivities(measurements)
+        return Plan(how=request.preset)
     if request.recipe is not None:
-        recipe = load_recipe(request.recipe)
-        if recipe.imatrix_sha256 not in ("", sha256):
-            raise QuantizeError(
-                "recipe_imatrix",
-                f"{request.recipe} was found with another importance matrix.",
-                f"Name the {IMATRIX} that lies beside it with --imatrix.",
-            )
-        return recipe.types, load_sensitivities(measurements)
-    importance = load_importance(job.imatrix).means()
+        recipe = _recipe(job, request.recipe)
+        is_mended = bool(recipe.mended_sha256)
+        if is_mended:
+            _gather_factors(job, clock)
+        return Plan(how=recipe.types, is_mended=is_mended)
+    if request.is_mended:
+        _gather_factors(job, clock)
+    found = _sensitivities(job, clock)
+    budget = _budget(request, job.header, found)
+    how = assign(found, budget, types=request.types)
+    return Plan(how=how, is_mended=request.is_mended, found=found)
+
+
+def _recipe(job: Job, path: Path) -> Recipe:
+    """Returns a recipe that goes with what is there."""
+    recipe = load_recipe(path)
+    if recipe.imatrix_sha256 not in ("", job.imatrix_sha256):
+        raise QuantizeError(
+            "recipe_imatrix",
+            f"{path} was found with another importance matrix.",
+            f"Name the {IMATRIX} that lies beside it with --imatrix.",
+        )
+    if recipe.mended_sha256 not in ("", job.texts.of(Use.CALIBRATION).sha256):
+        raise QuantizeError(
+            "recipe_calibration",
+            f"{path} was found with other texts for calibration.",
+            "Give the same pack, or the same files with --calibration.",
+        )
+    return recipe
+
+
+def _gather_factors(job: Job, clock: Clock) -> None:
+    folder = job.kept.path(FACTORS)
+    if (folder / INDEX).exists():
+        return
+    chunks, threads = job.texts.chunks[Use.CALIBRATION], job.request.threads
+    with (
+        clock.at("seeing what goes together"),
+        Llama(job.base, n_tokens=max(map(len, chunks)), threads=threads) as model,
+    ):
+        gather_factors(model, chunks, folder, threads=threads, tell=clock.stage.tell)
+
+
+def _sensitivities(job: Job, clock: Clock) -> list[Sensitivity]:
+    request = job.request
+    how = "mended" if request.is_mended else "plain"
+    kept = job.kept.path(f"tensors-{job.imatrix_sha256[:8]}-{how}.jsonl")
     chunks = job.texts.chunks[Use.SEARCH]
     with (
         clock.at("measuring tensors"),
         Llama(
-            job.base, n_tokens=max(map(len, chunks)), threads=request.threads
+            job.base,
+            n_tokens=max(map(len, chunks)),
+            threads=request.threads,
+            is_repacked=False,
         ) as model,
     ):
         trial = Trial(
             model,
             [tensor for tensor in job.header.tensors if is_quantizable(tensor)],
             chunks,
-            importance=importance,
-            threads=request.threads,
+            rounding=job.rounding(is_mended=request.is_mended),
         )
-        found = measure(trial, measurements, clock.stage.tell)
-    budget = _budget(request, job.header, found)
-    return assign(found, budget, types=request.types), found
+        return measure(trial, kept, clock.stage.tell)
 
 
 def _budget(request: Request, header: Header, found: Sequence[Sensitivity]) -> int:
@@ -346,108 +294,3 @@ def _budget(request: Request, header: Header, found: Sequence[Sensitivity]) -> i
     others = sum(one.n_bytes for one in header.tensors if one.name not in names)
     padding = _PADDING * len(header.tensors)
     return request.budget_bytes - header.data_offset - others - padding
-
-
-def _publish(
-    job: _Job,
-    how: str | Assignment,
-    found: Sequence[Sensitivity],
-    clock: _Clock,
-) -> Report:
-    """Writes the model and everything beside it; publishes it if it lost little."""
-    out = job.request.out
-    beside = out.with_name(f"{out.name}.part")
-    refused = out.with_name(f"{out.name}.refused")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        report = _written(job, how, found, beside, clock)
-        if report.is_passed:
-            beside.replace(out)
-            return report
-        (beside / MODEL).unlink()
-        shutil.rmtree(refused, ignore_errors=True)
-        beside.replace(refused)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    raise lost_too_much(report, refused / PAGE, found, job.request.types)
-
-
-def _written(
-    job: _Job,
-    how: str | Assignment,
-    found: Sequence[Sensitivity],
-    folder: Path,
-    clock: _Clock,
-) -> Report:
-    """Writes the model, its recipe and its report."""
-    request = job.request
-    models = {THIS: folder / MODEL}
-    models |= {name: folder / f"{name}.gguf" for name in request.compared}
-    with clock.at("quantizing"):
-        for n, (name, path) in enumerate(models.items()):
-            clock.stage.tell(n, len(models))
-            by = how if name == THIS else name
-            quantize_by(
-                job.base, path, by, imatrix=job.imatrix, threads=request.threads
-            )
-    _save_recipe(job, models[THIS], folder)
-    report = _evaluated(job, how, models, found, clock)
-    save_report(folder / REPORT, report)
-    write_whole(folder / PAGE, as_html(report))
-    for name in request.compared:
-        models[name].unlink()
-    return report
-
-
-def _save_recipe(job: _Job, model: Path, folder: Path) -> None:
-    shutil.copyfile(job.imatrix, folder / IMATRIX)
-    tensors = load_header(model).tensors
-    recipe = Recipe(
-        source_sha256=job.source_sha256,
-        imatrix_sha256=sha256_of(job.imatrix),
-        types={one.name: one.type for one in tensors if is_quantizable(one)},
-    )
-    save_recipe(folder / RECIPE, recipe)
-
-
-def _evaluated(
-    job: _Job,
-    how: str | Assignment,
-    models: Mapping[str, Path],
-    found: Sequence[Sensitivity],
-    clock: _Clock,
-) -> Report:
-    """Returns what was made and what it lost."""
-    request, source = job.request, job.source
-    with clock.at("evaluating"):
-        apart = compare(
-            job.base,
-            models,
-            job.texts.chunks[Use.EVALUATION],
-            threads=request.threads,
-            tell=clock.stage.tell,
-        )
-    methods = methods_of(models, apart)
-    guard = Guard.for_model(
-        source.n_weights, kl_mean=request.guard_kl, same_top=request.guard_same_top
-    )
-    made = load_header(models[THIS])
-    searched = "recipe" if request.recipe else "search"
-    return Report(
-        source=file_facts(job.base, source.name),
-        out=file_facts(models[THIS], MODEL),
-        architecture=source.architecture,
-        licence=source.licence,
-        method=how if isinstance(how, str) else searched,
-        imatrix_sha256=sha256_of(job.imatrix),
-        texts=job.texts.facts,
-        tensors=tensor_facts(made, found),
-        methods=methods,
-        kl_by_position=kl_by_position(apart[THIS]),
-        limits=guard.judged(methods[0].summary),
-        samples=(),
-        notes=notes_on(source, job.header, made),
-        tools=tools(),
-        seconds=clock.seconds,
-    )

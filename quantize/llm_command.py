@@ -21,7 +21,8 @@ from rich.table import Table
 from models.disk import size_text
 from quantize.assignment import PRESETS
 from quantize.errors import QuantizeError
-from quantize.llm import MODEL, PAGE, Request, Stage, compared, quantize_llm
+from quantize.job import MODEL, PAGE, Request, Stage
+from quantize.llm import compared, quantize_llm
 from quantize.report import Method, Report
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20}
@@ -52,6 +53,17 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
     imatrix: Annotated[
         Path | None, typer.Option(help="An importance matrix that is there already.")
     ] = None,
+    uses_imatrix: Annotated[
+        bool,
+        typer.Option(" /--no-imatrix", help="Whether columns weigh by their use."),
+    ] = True,
+    is_mended: Annotated[
+        bool,
+        typer.Option(
+            "--mend/--no-mend",
+            help="Whether later columns make up for what earlier ones lose.",
+        ),
+    ] = True,
     budget: Annotated[
         str, typer.Option(help="Size of the file: 95MB, 90MiB, 98000000.")
     ] = "",
@@ -72,8 +84,19 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         list[Path] | None,
         typer.Option("--eval", help="Text that it is judged on, and nothing else."),
     ] = None,
+    task: Annotated[
+        Path | None,
+        typer.Option(
+            help="Lines of text, as for `headside eval`: in the runtime it has to do "
+            "what its source does."
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="A headset whose memory it has to fit: quest3.")
+    ] = "",
     pack: Annotated[
-        str, typer.Option(help="Whose dialogues calibrate, without --calibration.")
+        str,
+        typer.Option(help="Of the task; its dialogues calibrate, without a file."),
     ] = "explorer",
     compared: Annotated[
         list[str] | None,
@@ -87,6 +110,9 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
     ] = None,
     guard_same_top: Annotated[
         float | None, typer.Option(help="Share of tokens that must stay the same.")
+    ] = None,
+    guard_actions: Annotated[
+        float | None, typer.Option(help="Share of actions that must stay the same.")
     ] = None,
     quantized_source: Annotated[
         bool, typer.Option("--quantized-source", help="Allow what has lost already.")
@@ -116,6 +142,8 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         preset=_preset(preset),
         recipe=recipe,
         imatrix=imatrix,
+        uses_imatrix=uses_imatrix,
+        is_mended=is_mended,
         budget_bytes=_bytes(budget),
         bits_per_weight=bpw or _USUAL_BITS,
         is_for_speed=_is_for_speed(goal),
@@ -126,6 +154,9 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         allows_quantized=quantized_source,
         guard_kl=guard_kl,
         guard_same_top=guard_same_top,
+        guard_actions=guard_actions,
+        task=task,
+        device=device,
     )
     with _shown() as stage:
         report = quantize_llm(request, stage)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.device import device_profile
 from models.disk import hash_region, size_text
 from quantize.assignment import is_quantizable
 from quantize.divergence import Divergence, summary
@@ -17,8 +18,11 @@ from quantize.inspection import inspect
 from quantize.report import FileFacts, Limit, Method, Report, TensorFacts
 from quantize.search import Sensitivity, assign
 from quantize.source import Source
+from quantize.writing import Written
 
 _K_BLOCK = 256
+_N_CONTEXT = 1536
+"""Tokens that the runtime keeps, at most."""
 
 
 def sha256_of(path: Path) -> str:
@@ -40,11 +44,18 @@ def file_facts(path: Path, name: str) -> FileFacts:
 
 
 def methods_of(
-    models: Mapping[str, Path], apart: Mapping[str, Sequence[Divergence]]
+    models: Mapping[str, Path],
+    apart: Mapping[str, Sequence[Divergence]],
+    written: Mapping[str, Written],
 ) -> list[Method]:
     """Returns the measured models, in their order."""
     return [
-        Method(name=name, n_bytes=path.stat().st_size, summary=summary(apart[name]))
+        Method(
+            name=name,
+            n_bytes=path.stat().st_size,
+            summary=summary(apart[name]),
+            speed=written[name].speed if name in written else None,
+        )
         for name, path in models.items()
     ]
 
@@ -106,6 +117,39 @@ def notes_on(source: Source, base: Header, made: Header) -> list[str]:
     if any(tensor.type.name == "f16" for tensor in made.tensors):
         notes.append("Tensors whose rows 32 does not divide stayed float16.")
     return notes
+
+
+def memory_limit(made: Header, device: str) -> Limit:
+    """Returns whether a model fits a headset, beside nothing else.
+
+    Its file and what the runtime keeps of a full context, against what the system lets
+    an application have.
+    """
+    profile = device_profile(device)
+    limit = profile.memory_limit_bytes.value
+    if limit is None:
+        raise QuantizeError(
+            "device_memory_unknown",
+            f"Nobody knows what memory {device} gives ({profile.memory_limit_bytes}).",
+            "Leave out --device.",
+        )
+    kept = _N_CONTEXT * _kept_numbers(made) * (profile.kv_bits.value or 16) // 8
+    found = made.file_bytes + kept
+    return Limit(
+        name=f"bytes on {device}", limit=limit, found=found, is_met=found <= limit
+    )
+
+
+def _kept_numbers(made: Header) -> int:
+    """Returns how many numbers a model keeps of each token that it read."""
+
+    def size(key: str) -> int:
+        return made.number(f"{made.text('general.architecture')}.{key}") or 0
+
+    n_heads = max(1, size("attention.head_count"))
+    width = size("attention.key_length") or size("embedding_length") // n_heads
+    n_kept = size("attention.head_count_kv") or n_heads
+    return 2 * size("block_count") * n_kept * width
 
 
 def tools() -> list[tuple[str, str]]:

@@ -56,9 +56,9 @@ class Texts:
         every = "".join(one.sha256 for one in self.facts)
         return hashlib.sha256(every.encode()).hexdigest()
 
-    def sources(self, use: Use) -> Sequence[str]:
-        """Returns where the texts of one use are from."""
-        return next(one.sources for one in self.facts if one.use == use)
+    def of(self, use: Use) -> TextFacts:
+        """Returns what the texts of one use are."""
+        return next(one for one in self.facts if one.use == use)
 
 
 def load_texts(
@@ -92,7 +92,7 @@ def load_texts(
         uses[Use.CALIBRATION] = [one for p in calibration for one in load_documents(p)]
     refuse_overlap(uses[Use.CALIBRATION], uses[Use.EVALUATION])
     longest = max(N_TOKENS.values())
-    with Llama(base, n_tokens=longest, threads=1, is_mapped=True) as model:
+    with Llama(base, n_tokens=longest, threads=1) as model:
         chunks = {use: _chunks(model, uses[use], use) for use in Use}
     n_calibration = sum(map(len, chunks[Use.CALIBRATION]))
     if n_calibration < _FEWEST_CALIBRATION:

@@ -5,7 +5,6 @@ It is given what the folder made of the texts (`quantize.parity_folder`).
 
 from __future__ import annotations
 
-import ctypes
 import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -29,8 +28,6 @@ SAME_TOP = 0.998
 """Of the tokens, at least: after so many both must say the same next."""
 WORST_GAP = 1e-2
 """Of logit, at most: how much the folder may prefer its own where the file differs."""
-_ROOM_BYTES = 4096
-"""For the letters of a token."""
 
 
 def run_gguf(request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
@@ -48,7 +45,6 @@ def run_gguf(request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         Path(request["gguf"]),
         n_tokens=MOST_TOKENS,
         threads=request["threads"],
-        is_mapped=True,
     ) as model:
         n_composed, n_round_trips = _compare_texts(model, request["texts"])
         return {
@@ -73,7 +69,7 @@ def _compare_texts(model: Llama, texts: Sequence[Mapping[str, Any]]) -> tuple[in
                 raise _split_otherwise(model, case, way, theirs)
             n_composed += way == "bare"
         if case["is_back"]:
-            back = _spelled(model, case["ways"]["bare"])
+            back = model.text(case["ways"]["bare"])
             # SentencePiece puts a space in front of a text.
             if back not in (text, f" {text}"):
                 raise QuantizeError(
@@ -106,18 +102,6 @@ def _tokens(model: Llama, text: str, way: str) -> list[int]:
     return list(found[:n])
 
 
-def _spelled(model: Llama, tokens: Sequence[int]) -> str:
-    """Returns the letters of tokens, special ones by name."""
-    room = ctypes.create_string_buffer(_ROOM_BYTES)
-    found = b""
-    for token in tokens:
-        n = llama_cpp.llama_token_to_piece(
-            model.vocabulary, token, room, _ROOM_BYTES, 0, True
-        )
-        found += room.raw[: max(n, 0)]
-    return found.decode(errors="replace")
-
-
 def _split_otherwise(
     model: Llama, case: Mapping[str, Any], way: str, theirs: Sequence[int]
 ) -> QuantizeError:
@@ -131,7 +115,7 @@ def _split_otherwise(
     pairs = enumerate(zip_longest(ours, theirs))
     at = next(at for at, (our, their) in pairs if our != their)
     part = slice(at, at + 4)
-    before = _spelled(model, ours[:at])[-20:]
+    before = model.text(ours[:at])[-20:]
     return QuantizeError(
         "parity_tokeniser",
         f"The text {case['name']!r}{how[way]} is split otherwise: after {before!r} "
@@ -146,7 +130,7 @@ def _compare_ends(model: Llama, ends: Mapping[str, str]) -> list[str]:
         if not llama_cpp.llama_vocab_is_eog(model.vocabulary, int(number)):
             raise QuantizeError(
                 "parity_end_tokens",
-                f"{_spelled(model, [int(number)])!r} (token {number}) ends an answer "
+                f"{model.text([int(number)])!r} (token {number}) ends an answer "
                 f"by {where} in the folder, and does not in the file: it would not "
                 "stop.",
                 'Set "eos_token" in tokenizer_config.json and "eos_token_id" in '
@@ -156,11 +140,11 @@ def _compare_ends(model: Llama, ends: Mapping[str, str]) -> list[str]:
     if ends and end >= 0 and str(end) not in ends:
         raise QuantizeError(
             "parity_end_tokens",
-            f"{_spelled(model, [end])!r} (token {end}) ends an answer in the file, "
+            f"{model.text([end])!r} (token {end}) ends an answer in the file, "
             "and does not in the folder: it would stop early.",
             CONVERT_AGAIN,
         )
-    return [_spelled(model, [int(number)]) for number in ends]
+    return [model.text([int(number)]) for number in ends]
 
 
 def _compare_logits(
@@ -188,9 +172,9 @@ def _compare_logits(
             if lost >= gap:
                 gap = lost
                 where = (
-                    f" After {_spelled(model, tokens[: at + 1])[-30:]!r} ({name}) the "
-                    f"folder says {_spelled(model, [top])!r} and the file "
-                    f"{_spelled(model, [their_top])!r}, {gap:.3g} of logit apart."
+                    f" After {model.text(tokens[: at + 1])[-30:]!r} ({name}) the "
+                    f"folder says {model.text([top])!r} and the file "
+                    f"{model.text([their_top])!r}, {gap:.3g} of logit apart."
                 )
         n_same += int((tops == their_tops).sum())
         n_done += len(tokens)

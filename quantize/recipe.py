@@ -1,7 +1,7 @@
 """A recipe: the type of each tensor, and what it was found with.
 
-With the importance matrix that it names it makes the same file again, bit for bit, by
-the same llama.cpp.
+With the importance matrix that it names, and the texts that calibrated, it makes the
+same file again, bit for bit, by the same llama.cpp.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Recipe:
     source_sha256: str
     imatrix_sha256: str
     """Empty where it was made without."""
+    mended_sha256: str
+    """Of the texts that say how losses are mended; empty where none are."""
     types: Mapping[str, TensorType]
     """By tensor."""
 
@@ -37,6 +39,7 @@ def save_recipe(path: Path, recipe: Recipe) -> None:
         f"schema = {_SCHEMA}",
         f'source_sha256 = "{recipe.source_sha256}"',
         f'imatrix_sha256 = "{recipe.imatrix_sha256}"',
+        f'mended_sha256 = "{recipe.mended_sha256}"',
         "",
         "[types]",
         *(f'"{name}" = "{type_.name}"' for name, type_ in recipe.types.items()),
@@ -66,6 +69,7 @@ def load_recipe(path: Path) -> Recipe:
     return Recipe(
         source_sha256=_text(path, found, "source_sha256"),
         imatrix_sha256=_text(path, found, "imatrix_sha256"),
+        mended_sha256=_text(path, found, "mended_sha256"),
         types={tensor: named(name) for tensor, name in types.items()},
     )
 

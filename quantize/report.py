@@ -9,8 +9,10 @@ from pathlib import Path
 
 from models.disk import write_whole
 from quantize.divergence import Summary
+from quantize.task import TaskSummary
+from quantize.writing import Speed
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Method:
     name: str
     n_bytes: int
     summary: Summary
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,8 @@ class Report:
     """Mean divergence over documents at each token, nats."""
     limits: Sequence[Limit]
     samples: Sequence[Sample]
+    tasks: Sequence[TaskSummary]
+    """What it does in the runtime, for each type of what the runtime keeps."""
     notes: Sequence[str]
     tools: Sequence[tuple[str, str]]
     """Names and versions."""

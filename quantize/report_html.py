@@ -18,6 +18,7 @@ from models.plain import CONTROLS
 from quantize.divergence import Interval
 from quantize.gguf import TYPES
 from quantize.report import Method, Report, Sample, TensorFacts
+from quantize.task import TaskSummary
 
 _THIS = "this"
 """The method that was made."""
@@ -44,6 +45,7 @@ def as_html(report: Report) -> str:
         *_bits(report.tensors),
         *_sensitivities(report.tensors),
         *_positions(report.kl_by_position),
+        *_tasks(report.tasks),
         *_samples(report.samples),
         *_provenance(report),
     ]
@@ -109,11 +111,45 @@ def _methods(methods: Sequence[Method]) -> Iterator[str]:
             _number(found.kl_p99),
             _told(found.same_top, _percent),
             _told(found.perplexity_ratio, _ratio),
+            f"{method.speed.decode_tokens_per_s:.0f}" if method.speed else "",
+            f"{method.speed.prefill_tokens_per_s:.0f}" if method.speed else "",
         )
         for method in sorted(methods, key=lambda one: one.n_bytes)
         for found in [method.summary]
     ]
-    yield from _table("Methods", (*heads, "perplexity ratio"), rows)
+    more = ("perplexity ratio", "tokens written a second", "read")
+    yield from _table("Methods", (*heads, *more), rows)
+
+
+def _tasks(tasks: Sequence[TaskSummary]) -> Iterator[str]:
+    if not tasks:
+        return
+    one = tasks[0]
+    yield f"<h2>In the runtime</h2>\n<p>{_text(_task_told(one))}</p>"
+    heads = ("bits kept", "same action", "right", "lost", "gained", "change")
+    rows = [
+        (
+            str(task.kv_bits),
+            _told(task.agreement, _percent),
+            _percent(task.right),
+            str(task.n_lost),
+            str(task.n_gained),
+            _range(task.change, _percent),
+            _percent(task.valid),
+            _told(task.decision_kl, _number),
+        )
+        for task in tasks
+    ]
+    yield from _table("", (*heads, "valid answers", "KL of decisions"), rows)
+
+
+def _task_told(task: TaskSummary) -> str:
+    return (
+        f"{task.n_items} lines went through the language-model tier alone, with its "
+        f"constraint. The source did something for {task.n_acting} of them and was "
+        f"right for {_percent(task.reference_right)}. The KL of decisions is over the "
+        f"tokens that the constraint allowed, at {task.n_decisions} choices."
+    )
 
 
 def _limits(report: Report) -> Iterator[str]:

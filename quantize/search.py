@@ -49,7 +49,7 @@ class Sensitivity:
     kl: float
     """Nats per token, with the tensor alone in the type of the probe."""
     errors: Mapping[str, float]
-    """The weighted squared error by type."""
+    """The weighted squared error by type, over the same rows."""
 
     def loss(self, type_name: str) -> float:
         """Returns the divergence that a type is expected to add, nats per token."""
@@ -90,18 +90,8 @@ def _measured(trial: Trial, weight: Weight) -> Sensitivity | None:
     probe = next((name for name in _PROBES if name in types), None)
     if probe is None:
         return None  # its rows are no whole blocks: llama.cpp leaves it as float16
-    errors: dict[str, float] = {}
-    kl = 0.0
-    for name in types:
-        left = trial.rounded(weight.name, named(name))
-        errors[name] = trial.error(weight.name, left)
-        if name == probe:
-            probed = left
-    kept = trial.exchange(weight.name, probed)
-    try:
-        kl = trial.kl()
-    finally:
-        trial.restore(weight.name, kept)
+    errors = trial.errors(weight.name, [named(name) for name in types])
+    kl = trial.kl_of(weight.name, named(probe))
     return Sensitivity(weight=weight, probe=probe, kl=kl, errors=errors)
 
 

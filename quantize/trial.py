@@ -1,27 +1,26 @@
 """A model whose weights are exchanged, one or all, to see what it says then.
 
-What a weight would be after it was quantized is written over it in memory: no file is
-made and none is loaded. The products run in float, so that the rounding of what a
+What a weight would be after it was quantized takes its place in memory: no file is made
+and none is loaded. The products run in float, so that the rounding of what a
 kernel multiplies with, in int8, is not seen; the file that is made at last is compared
 as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from quantize.compensation import Rounding
 from quantize.divergence import Divergence, Reference
-from quantize.ggml import Floats, read_as, rounded, stored_as
+from quantize.ggml import Floats, read_as, stored_as
 from quantize.gguf import Tensor, TensorType
 from quantize.llama import Llama
 
-_PART_NUMBERS = 1 << 20
-"""Numbers that a thread rounds at a time, about."""
+_SAMPLE_NUMBERS = 1 << 17
+"""Of a weight, about, that tell the errors of types."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +48,7 @@ class Trial:
         model: The model.
         tensors: Those of it that can be quantized.
         chunks: Tokens of each text, each at most what the model reads at once.
-        importance: (columns,) by tensor; those without are rounded without.
-        threads: How many round.
+        rounding: How weights are rounded.
     """
 
     def __init__(
@@ -59,11 +57,9 @@ class Trial:
         tensors: Sequence[Tensor],
         chunks: Sequence[Sequence[int]],
         *,
-        importance: Mapping[str, Floats],
-        threads: int,
+        rounding: Rounding,
     ) -> None:
-        self._model, self._chunks = model, chunks
-        self._importance, self._threads = importance, threads
+        self._model, self._chunks, self._rounding = model, chunks, rounding
         stored = model.weights(chunks[0])
         self._stored = {
             tensor.name: stored[tensor.name]
@@ -94,31 +90,19 @@ class Trial:
         shape = (tensor.n_numbers // n_columns, n_columns)
         return read_as(self._stored[name], tensor.type, shape)
 
-    def rounded(self, name: str, type_: TensorType) -> Floats:
-        """Returns (rows, columns) what is left of a weight that stands as it was."""
-        values, importance = self.values(name), self._importance.get(name)
-        n_rows = max(1, _PART_NUMBERS // values.shape[1])
-        parts = [values[at : at + n_rows] for at in range(0, len(values), n_rows)]
-        with ThreadPoolExecutor(self._threads) as threads:
-            done = threads.map(lambda part: rounded(part, type_, importance), parts)
-            return np.concatenate(list(done))
+    def errors(self, name: str, types: Sequence[TensorType]) -> dict[str, float]:
+        """Returns the weighted squared error by type, over some rows of a weight."""
+        rows = self.values(name)
+        n_apart = max(1, rows.size // _SAMPLE_NUMBERS)
+        some = np.ascontiguousarray(rows[::n_apart])
+        return {type_.name: self._rounding.error(name, some, type_) for type_ in types}
 
-    def error(self, name: str, left: Floats) -> float:
-        """Returns the squared error of a weight, weighted by its columns' use."""
-        importance = self._importance.get(name)
-        apart = left - self.values(name)
-        by_column = np.einsum("rc,rc->c", apart, apart).astype(np.float64)
-        return float(by_column.sum() if importance is None else by_column @ importance)
-
-    def exchange(self, name: str, values: Floats) -> npt.NDArray[np.uint8]:
-        """Has the model use other values, and returns the bytes that stood there."""
-        kept = self._stored[name].copy()
-        self._stored[name][:] = stored_as(values, self._tensors[name].type)
-        return kept
-
-    def restore(self, name: str, kept: npt.NDArray[np.uint8]) -> None:
-        """Has the model use what stood there before."""
-        self._stored[name][:] = kept
+    def kl_of(self, name: str, type_: TensorType) -> float:
+        """Returns the mean divergence with one weight alone in a type, nats."""
+        left = self._rounding.left(name, self.values(name), type_)
+        stored = stored_as(left, self._tensors[name].type)
+        with self._model.exchanged(name, stored):
+            return self.kl()
 
     def diverged(self) -> list[Divergence]:
         """Returns how far the model is from itself as it was, for each text."""

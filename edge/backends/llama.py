@@ -30,6 +30,7 @@ from edge.backends.llama_vocabulary import Constraints, PromptTokens, Vocabulary
 from edge.kept import KeptFiles
 from edge.llm.drafts import Drafts
 from edge.llm.model import (
+    Choose,
     Generation,
     LlmError,
     Message,
@@ -275,6 +276,7 @@ class _Answer:
         self, request: Generation, vocabulary: Vocabulary, constraints: Constraints
     ) -> None:
         self._sampling: Sampling = request.sampling
+        self._choose = request.choose
         self._random = np.random.default_rng(request.sampling.seed)
         self._vocabulary = vocabulary
         self._constraints = constraints
@@ -305,8 +307,8 @@ class _Answer:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether its tokens are drawn and not the likeliest ones."""
-        return self._sampling.temperature > 0.0
+        """Whether its tokens may be others than the likeliest ones."""
+        return self._sampling.temperature > 0.0 or self._choose is not None
 
     def is_over(self) -> bool:
         """Returns whether nothing may follow."""
@@ -337,6 +339,8 @@ class _Answer:
         penalty = self._sampling.repetition_penalty
         if self.is_free:
             logits = penalised(logits, recent[-_PENALTY_TOKENS:], penalty)
+        if self._choose and self._matcher and not self.is_free:
+            return self._asked(self._choose, self._matcher, logits)
         token = choose(logits, self._sampling, self._random)
         if math.isnan(logits[token]):
             raise LlmError(
@@ -349,6 +353,17 @@ class _Answer:
         if self._vocabulary.ends(token):
             self._is_over = True
             return []
+        self._n_tokens += 1
+        return [token, *self.forced()]
+
+    def _asked(
+        self, ask: Choose, matcher: llguidance.LLMatcher, logits: Logits
+    ) -> list[int]:
+        """Returns what somebody else chooses of what is allowed, and what it forces."""
+        mask = self._constraints.allowed(matcher)
+        token = ask(np.where(mask, logits, np.float32(-np.inf)))
+        if not matcher.consume_token(token):
+            raise LlmError("choice_forbidden", f"Token {token} may not come here.")
         self._n_tokens += 1
         return [token, *self.forced()]
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from edge.asr import Transcript, recognise
 from edge.build import RuntimeOptions, build_runtime, open_sound
+from edge.commands.choose import choose_command
 from edge.commands.events import error_line
 from edge.commands.options import Language, TierChoice
 from edge.engines import ECHO
@@ -38,12 +39,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="See why something was understood as it was.",
 )
+app.command("choose")(choose_command)
 _N_SHOWN = 5
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `explain` a command of its own."""
 
 
 @app.command("explain")

@@ -79,4 +79,6 @@ class _RuntimeUnderstander:
     def _chosen(self, text: str) -> tuple[Intent, ...]:
         """Returns what the language model makes of words, where it is asked."""
         runtime = self.runtime
-        return runtime.chosen(text, Event()) if Tier.LLM in runtime.tiers else ()
+        if Tier.LLM not in runtime.tiers:
+            return ()
+        return runtime.chosen(text, Event()).intents

@@ -118,7 +118,7 @@ def _answer(
             result = understander.hear(samples)
         else:
             result = understander.read(item)
-        return _as_answer(item.id, condition, result)
+        return as_answer(item.id, condition, result)
     except HeadsideError as error:
         return Answer(id=item.id, condition=condition, error=error.message)
     except Exception as error:  # noqa: BLE001 - one bad item costs no others
@@ -126,7 +126,8 @@ def _answer(
         return Answer(id=item.id, condition=condition, error=told)
 
 
-def _as_answer(name: str, condition: str, result: Result) -> Answer:
+def as_answer(name: str, condition: str, result: Result) -> Answer:
+    """Returns what came of an item, as it is scored."""
     return Answer(
         id=name,
         condition=condition,

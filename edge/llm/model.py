@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Event
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from models.errors import HeadsideError
+
+Choose = Callable[[npt.NDArray[np.float32]], int]
+"""Returns the next token, given scores of shape (vocabulary,): -inf for what the
+constraint forbids."""
 
 
 class LlmError(HeadsideError):
@@ -75,6 +82,8 @@ class Generation:
 
     prompt: Prompt
     sampling: Sampling = field(default_factory=Sampling)
+    choose: Choose | None = None
+    """Asked wherever there is a choice, in place of the sampling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

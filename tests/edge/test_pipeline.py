@@ -193,7 +193,10 @@ def test_the_model_is_asked_for_intents_alone(
 
     found = runtime.chosen("my eyes hurt", Event())
 
-    assert [(intent.name, intent.tier) for intent in found] == [("set_light", Tier.LLM)]
+    assert found.is_whole
+    assert [(intent.name, intent.tier) for intent in found.intents] == [
+        ("set_light", Tier.LLM)
+    ]
     assert "dim." not in model.answer[: model.n_pieces]
     assert not runtime.conversation.exchanges
 

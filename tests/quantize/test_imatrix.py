@@ -136,13 +136,14 @@ def test_what_was_cut_off_begins_anew(
 def test_a_real_model_is_heard_as_it_is(tmp_path: Path) -> None:
     (path,) = Store.default().path(MODEL).rglob("*.gguf")
     heard: dict[str, list[np.ndarray]] = {}
+
+    def hear(name: str, rows: np.ndarray, _heard: int) -> None:
+        heard.setdefault(name, []).append(rows.copy())
+
     with Llama(path, n_tokens=32, threads=1) as model:
         chunks = [model.tokens("The lantern is lit."), model.tokens("A quiet lake, ")]
         for chunk in chunks:
-            model.listen(
-                chunk,
-                lambda name, rows: heard.setdefault(name, []).append(rows.copy()),
-            )
+            model.listen(chunk, hear)
         found = Importance()
         gather(model, chunks, found, lambda _: None)
 

@@ -17,11 +17,12 @@ import pytest
 from typer.testing import CliRunner
 
 from models.errors import HeadsideError
+from models.manifest import load_manifest
 from quantize.commands import app
 from quantize.conversion import convert
 from quantize.gguf import load_header
 from quantize.imatrix import load_importance
-from quantize.llm import IMATRIX, MODEL, PAGE, RECIPE, REPORT, Request, Stage
+from quantize.job import IMATRIX, MODEL, PAGE, RECIPE, REPORT, Request, Stage
 from quantize.llm import quantize_llm as quantized
 from quantize.recipe import load_recipe
 from quantize.texts import python_topics
@@ -96,9 +97,14 @@ def test_a_model_is_made_and_told_of(request_: Request) -> None:
 
     out = request_.out
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        [MODEL, RECIPE, IMATRIX, REPORT, PAGE]
+        [MODEL, RECIPE, IMATRIX, REPORT, PAGE, "out.toml"]
     )
-    assert "measuring tensors" in told.begun
+    manifest = load_manifest(out / "out.toml")
+    assert manifest.files[0].sha256 == report.out.sha256 == sha256(out / MODEL)
+    assert report.source.name in manifest.parent
+    assert {"measuring tensors", "mending losses"} <= set(told.begun)
+    assert all(one.speed and one.speed.decode_tokens_per_s for one in report.methods)
+    assert len(report.samples) == 3
     assert json.loads((out / REPORT).read_text())["out"]["sha256"] == sha256(
         out / MODEL
     )
@@ -136,6 +142,40 @@ def test_a_recipe_makes_the_same_file_again(request_: Request, tmp_path: Path) -
     types = {t.name: t.type for t in load_header(again.out / MODEL).tensors}
     for name, type_ in load_recipe(first / RECIPE).types.items():
         assert types[name] == type_
+
+
+def test_a_recipe_is_for_the_same_texts(request_: Request, tmp_path: Path) -> None:
+    quantized(request_, Stage())
+    others = tmp_path / "others.jsonl"
+    topics = [one.text for one in python_topics()][14:26]
+    others.write_text("\n".join(json.dumps({"text": text}) for text in topics))
+    first = request_.out
+    again = replace(
+        request_,
+        out=tmp_path / "again",
+        recipe=first / RECIPE,
+        imatrix=first / IMATRIX,
+        calibration=(others,),
+    )
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(again, Stage())
+
+    assert failed.value.code == "recipe_calibration"
+
+
+def test_mending_loses_less(request_: Request) -> None:
+    mended = quantized(request_, Stage())
+    plain = replace(request_, out=request_.out.with_name("plain"), is_mended=False)
+    bare = replace(plain, out=request_.out.with_name("bare"), uses_imatrix=False)
+
+    found = [quantized(one, Stage()) for one in (plain, bare)]
+
+    kl = [one.methods[0].summary.kl_mean.mean for one in (mended, *found)]
+    assert kl[0] < kl[1]
+    assert not (bare.out / IMATRIX).exists()
+    assert load_recipe(plain.out / RECIPE).mended_sha256 == ""
+    assert found[1].imatrix_sha256 == ""
 
 
 def test_another_budget_needs_no_measurement(request_: Request) -> None:

@@ -24,6 +24,7 @@ from quantize.report import (
     save_report,
 )
 from quantize.report_html import as_html
+from quantize.task import TaskSummary
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>\x1b[2J"
 MADE_UP = {
@@ -129,6 +130,22 @@ def made_up(n_blocks: int = 30) -> Report:
             ),
             Sample(prompt="你好", reference="你好！", quantized="你好！"),
         ],
+        tasks=[
+            TaskSummary(
+                kv_bits=16,
+                n_items=640,
+                agreement=Interval(mean=0.984, low=0.971, high=0.992),
+                n_acting=480,
+                valid=1.0,
+                reference_right=0.9,
+                right=0.895,
+                n_lost=7,
+                n_gained=4,
+                change=Interval(mean=-0.005, low=-0.014, high=0.005),
+                decision_kl=Interval(mean=0.0123, low=0.01, high=0.015),
+                n_decisions=4321,
+            )
+        ],
         notes=["The rows of 210 of 211 tensors are 576 wide: K-types do not fit them."],
         tools=[("headside", "0.1.0"), ("llama-cpp-python", "0.3.36")],
         seconds=[("convert", 31.4), ("search", 612.0)],
@@ -143,6 +160,7 @@ EMPTY = replace(
     kl_by_position=[],
     limits=[],
     samples=[],
+    tasks=[],
     notes=[],
     tools=[],
     seconds=[],
@@ -210,7 +228,7 @@ def test_what_is_saved_can_be_read_back(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "report.json").read_text())
 
     assert found == json.loads(json.dumps(asdict(report)))
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert found["out"]["bits_per_weight"] == 6.2
     assert [one["name"] for one in found["methods"]] == list(MADE_UP)
     assert found["methods"][0]["summary"]["kl_mean"]["mean"] == 0.0521
@@ -275,7 +293,7 @@ def test_no_number_is_made_up() -> None:
         type_: sum(one.n_bytes for one in report.tensors if one.type == type_)
         for type_ in {one.type for one in report.tensors}
     }
-    for number in (*numbers, *sums.values()):
+    for number in map(abs, (*numbers, *sums.values())):
         known |= {f"{number:.3g}", f"{number:.2f}", f"{number:.3f}", f"{number:.1f}"}
         known |= {f"{100 * number:.1f}", f"{number / 1e6:.1f}"}
 

@@ -1,0 +1,217 @@
+"""Teaches a small model to choose a pack's intents: a LoRA adapter, in some minutes.
+
+The model is shown the runtime's own prompts with lines that `orders.py` draws, and the
+answers that the runtime's constraint asks for. All prompts begin with the same 800
+tokens; these are read once every few steps, without learning from them, so that it
+takes minutes on two processors. Adapters are saved as PEFT has them, in float16.
+
+    python benchmarks/off_grid.py plain smollm
+    headside quantize llm smollm -o small --preset q8_0
+    python benchmarks/train_adapter.py smollm small/model.gguf wren-lora
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from benchmarks.orders import orders
+from edge.build import RuntimeOptions, build_runtime
+from edge.engines import ECHO
+from edge.evaluation.items import scene_of
+from edge.intent import Intent, Slot, Tier
+from edge.llm.model import LlmError, Prompt
+from edge.llm.output import write_answer
+from edge.pipeline import Runtime
+from models.pack import Pack
+from models.pack_file import load_pack
+from models.store import Store
+
+N_ORDERS, SEED = 2400, 1
+_TARGETS = ("q_proj", "v_proj", "o_proj", "down_proj")
+_RANK, _ALPHA, _RATE = 4, 8, 2e-3
+_BATCH, _REFRESH = 16, 8
+_IGNORED = -100
+_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One line as tokens."""
+
+    opening: tuple[int, ...]
+    """The same in all."""
+    said: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+def lessons(pack: Pack, model: Path, n: int, seed: int) -> list[Lesson]:
+    """Returns lines in the runtime's prompts, with their answers.
+
+    Args:
+        pack: Whose lines.
+        model: A GGUF file with the tokens.
+        n: How many lines.
+        seed: Of their choice.
+    """
+    options = RuntimeOptions(tiers=(Tier.LLM,), vad=ECHO, asr=ECHO, llm=str(model))
+    runtime = build_runtime(pack, Store.default(), options)
+    runtime.set_scene(scene_of(pack, None))
+    chance = random.Random(seed)  # noqa: S311
+    found = []
+    for row in orders(pack, n, seed=seed):
+        intents = [_intent(pack, one) for one in row["intents"]]
+        reply = _reply(pack, intents, chance)
+        lesson = _lesson(runtime, row["text"], write_answer(intents, reply))
+        if lesson is not None:
+            found.append(lesson)
+    runtime.close()
+    return found
+
+
+def _intent(pack: Pack, written: Mapping[str, Any]) -> Intent:
+    declared = next(one for one in pack.intents if one.name == written["name"])
+    slots = tuple(
+        Slot(name=name, value=written["slots"][name])
+        for name in declared.slots
+        if name in written["slots"]
+    )
+    return Intent(name=declared.name, slots=slots, tier=Tier.LLM)
+
+
+def _reply(pack: Pack, intents: list[Intent], chance: random.Random) -> str:
+    if not intents:
+        return chance.choice(pack.character().fallback)
+    declared = next(one for one in pack.intents if one.name == intents[0].name)
+    lines = [line for line in declared.reply if "{" not in line]
+    return chance.choice(lines) if lines else "All right."
+
+
+def _lesson(runtime: Runtime, text: str, answer: str) -> Lesson | None:
+    """Returns a line as tokens; None where the constraint would not have the answer."""
+    request = runtime._request(text, (), chooses=True)  # noqa: SLF001
+    model: Any = runtime.model
+    asked = model._tokens(request.prompt)  # noqa: SLF001
+    whole = Prompt(messages=request.prompt.messages, prefix=answer)
+    tokens = model._tokens(whole).tokens  # noqa: SLF001
+    n_said, n_opening = len(asked.tokens), asked.keeps[-1]
+    answered = tokens[n_said:]
+    try:
+        model._constraints.begin(request.prompt.schema, list(answered))  # noqa: SLF001
+    except LlmError:
+        return None
+    return Lesson(tokens[:n_opening], tokens[n_opening:n_said], answered)
+
+
+def train(folder: Path, taught: list[Lesson], out: Path, *, minutes: float) -> None:
+    """Teaches, and saves the adapter.
+
+    Args:
+        folder: The model, as the Hugging Face hub has them.
+        taught: Lines.
+        out: Where the adapter goes.
+        minutes: How long.
+    """
+    torch.manual_seed(SEED)
+    chance = random.Random(SEED)  # noqa: S311
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    config = LoraConfig(
+        r=_RANK,
+        lora_alpha=_ALPHA,
+        target_modules=list(_TARGETS),
+        task_type="CAUSAL_LM",
+    )
+    model = get_peft_model(base, config)
+    llama: Any = model.get_base_model()
+    weights = [one for one in model.parameters() if one.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.0)
+    opening = torch.tensor([taught[0].opening])
+    began, n, mean = time.monotonic(), 0, 0.0
+    cached: Any = None
+    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = _RATE * min(1.0, (n + 1) / 10) * (1 - share)
+        with torch.autocast("cpu", torch.bfloat16):
+            if n % _REFRESH == 0:
+                with torch.no_grad():
+                    cached = llama.model(opening, use_cache=True).past_key_values
+            loss = _loss(llama, cached, chance.sample(taught, _BATCH))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        n += 1
+        mean = loss.item() if n == 1 else 0.9 * mean + 0.1 * loss.item()
+        if n % 10 == 0:
+            sys.stderr.write(f"{n} steps, {100 * share:.0f} %, loss {mean:.4f}\n")
+    model.half().save_pretrained(str(out))
+    (out / "README.md").unlink(missing_ok=True)  # of nothing but headings
+    written = out / "adapter_config.json"
+    config_json = json.loads(written.read_text())
+    config_json["base_model_name_or_path"] = _BASE
+    written.write_text(json.dumps(config_json, indent=2) + "\n")
+
+
+def _loss(llama: Any, cached: Any, some: list[Lesson]) -> torch.Tensor:
+    """Returns the mean loss of the answers, behind an opening that is read already.
+
+    All lines are one sequence, in which each sees the opening and itself alone.
+    """
+    n_read = cached.get_seq_length()
+    tokens: list[int] = []
+    places: list[int] = []
+    wanted: list[int] = []
+    lines: list[int] = []
+    for n, one in enumerate(some):
+        whole = [*one.said, *one.answer]
+        tokens += whole
+        places += range(n_read, n_read + len(whole))
+        ahead = [_IGNORED] * (len(one.said) - 1)
+        wanted += [*ahead, *one.answer, _IGNORED]
+        lines += [n] * len(whole)
+    line = torch.tensor(lines)
+    sees = (line[:, None] == line) & torch.ones(len(line), len(line)).tril().bool()
+    sees = torch.cat([torch.ones(len(line), n_read).bool(), sees], dim=1)
+    read = DynamicCache()
+    for layer, kept in enumerate(cached.layers):
+        read.update(kept.keys, kept.values, layer)
+    hidden = llama.model(
+        torch.tensor([tokens]),
+        attention_mask=sees[None, None],
+        position_ids=torch.tensor([places]),
+        past_key_values=read,
+    ).last_hidden_state[0]
+    answered = torch.tensor(wanted)
+    here = answered != _IGNORED
+    logits = llama.lm_head(hidden[here])
+    return torch.nn.functional.cross_entropy(logits.float(), answered[here])
+
+
+def main() -> None:
+    """Trains an adapter."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="the model, in float32")
+    parser.add_argument("gguf", type=Path, help="the same, as the runtime reads it")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--pack", default="explorer")
+    parser.add_argument("--minutes", type=float, default=15.0)
+    given = parser.parse_args()
+    pack = load_pack(given.pack, "en")
+    taught = lessons(pack, given.gguf, N_ORDERS, SEED)
+    sys.stderr.write(f"{len(taught)} of {N_ORDERS} lines\n")
+    train(given.folder, taught, given.out, minutes=given.minutes)
+
+
+if __name__ == "__main__":
+    main()

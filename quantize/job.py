@@ -1,0 +1,130 @@
+"""A model that is being made: what is asked for, what is there, and what is planned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quantize.assignment import Assignment
+from quantize.compensation import Rounding
+from quantize.factors import Factors
+from quantize.gguf import Header
+from quantize.imatrix import load_importance
+from quantize.inspection import FAST_ON_ARM
+from quantize.kept import Kept
+from quantize.llm_report import sha256_of
+from quantize.llm_texts import Texts
+from quantize.search import CANDIDATES, Sensitivity
+from quantize.source import Source
+
+FACTORS = "factors"
+MODEL, RECIPE, IMATRIX = "model.gguf", "recipe.toml", "imatrix.gguf"
+REPORT, PAGE = "report.json", "report.html"
+THIS = "this"
+"""What the model that is made is called beside those it is compared with."""
+
+
+class Stage:
+    """Told what is being done and how far it is."""
+
+    def begin(self, name: str) -> None:
+        """A stage begins."""
+
+    def tell(self, done: int, of: int) -> None:
+        """So much of it is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be made of what."""
+
+    source: Path
+    out: Path
+    """A folder that is not there yet."""
+    threads: int
+    adapters: tuple[Path, ...] = ()
+    preset: str = ""
+    """llama.cpp's own rule instead of a search."""
+    recipe: Path | None = None
+    """What an earlier search found, instead of a search."""
+    imatrix: Path | None = None
+    uses_imatrix: bool = True
+    is_mended: bool = True
+    """What rounding loses in some columns is made up for in others, in a search."""
+    budget_bytes: int = 0
+    """Of the file; 0 where bits per weight decide."""
+    bits_per_weight: float = 0.0
+    is_for_speed: bool = False
+    """Types without fast kernels on ARM are left out."""
+    calibration: tuple[Path, ...] = ()
+    evaluation: tuple[Path, ...] = ()
+    pack: str = "explorer"
+    compared: tuple[str, ...] = ()
+    """Presets that are made and measured beside it."""
+    allows_quantized: bool = False
+    task: Path | None = None
+    """Lines on which it has to do what its source does, in the runtime."""
+    device: str = ""
+    """Whose memory it has to fit, and whose bits the runtime keeps."""
+    guard_kl: float | None = None
+    guard_same_top: float | None = None
+    guard_actions: float | None = None
+
+    @property
+    def types(self) -> Sequence[str]:
+        """Types that a search may choose."""
+        return sorted(FAST_ON_ARM) if self.is_for_speed else CANDIDATES
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Tells stages, and keeps how long they took."""
+
+    stage: Stage
+    seconds: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def at(self, name: str) -> Iterator[None]:
+        """Tells that a stage begins, and keeps how long the block takes."""
+        self.stage.begin(name)
+        began = time.monotonic()
+        yield
+        self.seconds.append((name, round(time.monotonic() - began, 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A model that is being made, once its base is there."""
+
+    request: Request
+    source: Source
+    source_sha256: str
+    base: Path
+    header: Header
+    texts: Texts
+    kept: Kept
+    imatrix: Path | None
+    """The importance of columns; none where it is not used."""
+
+    @property
+    def imatrix_sha256(self) -> str:
+        """Of the importance matrix; empty where none is used."""
+        return sha256_of(self.imatrix) if self.imatrix else ""
+
+    def rounding(self, *, is_mended: bool) -> Rounding:
+        """Returns how weights are rounded."""
+        factors = Factors.load(self.kept.path(FACTORS)) if is_mended else Factors()
+        means = load_importance(self.imatrix).means() if self.imatrix else {}
+        return Rounding(means, factors, self.request.threads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How each tensor is stored, and what that is known from."""
+
+    how: str | Assignment
+    is_mended: bool = False
+    found: Sequence[Sensitivity] = ()

@@ -1,0 +1,199 @@
+"""Writes a model with everything beside it, judges it, and publishes it or not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from models.disk import write_whole
+from quantize.assignment import is_quantizable, quantize_by
+from quantize.comparison import compare
+from quantize.compensation import write_mended
+from quantize.gguf import load_header
+from quantize.guard import Guard
+from quantize.job import IMATRIX, MODEL, PAGE, RECIPE, REPORT, THIS, Clock, Job, Plan
+from quantize.llm_manifest import manifest_name, save_manifest
+from quantize.llm_report import (
+    file_facts,
+    kl_by_position,
+    lost_too_much,
+    memory_limit,
+    methods_of,
+    notes_on,
+    tensor_facts,
+    tools,
+)
+from quantize.recipe import Recipe, save_recipe
+from quantize.report import Report, Sample, save_report
+from quantize.report_html import as_html
+from quantize.task import Actor, TaskSummary, act, compared, load_task
+from quantize.texts import Use
+from quantize.writing import write
+
+_SOURCE = "source"
+_PROMPT, _N_PROMPTS = 96, 6
+"""Tokens of a text that models go on with, and how many texts."""
+_KV_BITS = (16, 8)
+"""Of each number that the runtime keeps of what it read, both tried."""
+
+
+def publish(job: Job, plan: Plan, clock: Clock) -> Report:
+    """Writes the model and everything beside it; publishes it if it lost little."""
+    out = job.request.out
+    beside = out.with_name(f"{out.name}.part")
+    refused = out.with_name(f"{out.name}.refused")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        report = _written(job, plan, beside, clock)
+        if report.is_passed:
+            beside.replace(out)
+            return report
+        (beside / MODEL).unlink()
+        shutil.rmtree(refused, ignore_errors=True)
+        beside.replace(refused)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    raise lost_too_much(report, refused / PAGE, plan.found, job.request.types)
+
+
+def _written(job: Job, plan: Plan, folder: Path, clock: Clock) -> Report:
+    """Writes the model, its recipe and its report."""
+    request = job.request
+    models = {THIS: folder / MODEL}
+    _quantize(job, plan, models[THIS], clock)
+    with clock.at("quantizing others"):
+        for n, name in enumerate(request.compared):
+            clock.stage.tell(n, len(request.compared))
+            models[name] = folder / f"{name}.gguf"
+            quantize_by(
+                job.base,
+                models[name],
+                name,
+                imatrix=job.imatrix,
+                threads=request.threads,
+            )
+    _save_recipe(job, plan, models[THIS], folder)
+    report = _evaluated(job, plan, models, clock)
+    save_report(folder / REPORT, report)
+    write_whole(folder / PAGE, as_html(report))
+    save_manifest(
+        folder / f"{manifest_name(request.out)}.toml",
+        report,
+        {
+            "the source": job.source_sha256,
+            "the importance matrix": job.imatrix_sha256 or "none",
+            **{f"texts for {one.use}": one.sha256 for one in job.texts.facts},
+        },
+    )
+    for name in request.compared:
+        models[name].unlink()
+    return report
+
+
+def _quantize(job: Job, plan: Plan, out: Path, clock: Clock) -> None:
+    base, threads = job.base, job.request.threads
+    mended = job.kept.path("mended.gguf")
+    try:
+        if plan.is_mended and not isinstance(plan.how, str):
+            base = mended
+            with clock.at("mending losses"):
+                rounding = job.rounding(is_mended=True)
+                write_mended(job.base, base, plan.how, rounding, clock.stage.tell)
+        with clock.at("quantizing"):
+            quantize_by(base, out, plan.how, imatrix=job.imatrix, threads=threads)
+    finally:
+        mended.unlink(missing_ok=True)
+
+
+def _save_recipe(job: Job, plan: Plan, model: Path, folder: Path) -> None:
+    if job.imatrix:
+        shutil.copyfile(job.imatrix, folder / IMATRIX)
+    tensors = load_header(model).tensors
+    calibration = job.texts.of(Use.CALIBRATION).sha256
+    recipe = Recipe(
+        source_sha256=job.source_sha256,
+        imatrix_sha256=job.imatrix_sha256,
+        mended_sha256=calibration if plan.is_mended else "",
+        types={one.name: one.type for one in tensors if is_quantizable(one)},
+    )
+    save_recipe(folder / RECIPE, recipe)
+
+
+def _evaluated(
+    job: Job, plan: Plan, models: Mapping[str, Path], clock: Clock
+) -> Report:
+    """Returns what was made and what it lost."""
+    request, source, threads = job.request, job.source, job.request.threads
+    texts = job.texts.chunks[Use.EVALUATION]
+    tell = clock.stage.tell
+    with clock.at("evaluating"):
+        apart = compare(job.base, models, texts, threads=threads, tell=tell)
+    with clock.at("writing"):
+        everyone = {_SOURCE: job.base, **models}
+        prompts = [chunk[:_PROMPT] for chunk in texts[:_N_PROMPTS]]
+        written = write(everyone, prompts, threads=threads, tell=tell)
+    tasks = _tasks(job, models[THIS], clock)
+    methods = methods_of(models, apart, written)
+    guard = Guard.for_model(
+        source.n_weights,
+        kl_mean=request.guard_kl,
+        same_top=request.guard_same_top,
+        actions=request.guard_actions,
+    )
+    made = load_header(models[THIS])
+    searched = "recipe" if request.recipe else "search"
+    return Report(
+        source=file_facts(job.base, source.name),
+        out=file_facts(models[THIS], MODEL),
+        architecture=source.architecture,
+        licence=source.licence,
+        method=plan.how if isinstance(plan.how, str) else searched,
+        imatrix_sha256=job.imatrix_sha256,
+        texts=job.texts.facts,
+        tensors=tensor_facts(made, plan.found),
+        methods=methods,
+        kl_by_position=kl_by_position(apart[THIS]),
+        limits=[
+            *guard.judged(methods[0].summary, tasks),
+            *([memory_limit(made, request.device)] if request.device else ()),
+        ],
+        samples=[
+            Sample(prompt=prompt, reference=reference, quantized=quantized)
+            for prompt, reference, quantized in zip(
+                written[_SOURCE].prompts,
+                written[_SOURCE].texts,
+                written[THIS].texts,
+                strict=True,
+            )
+        ],
+        tasks=tasks,
+        notes=notes_on(source, job.header, made),
+        tools=tools(),
+        seconds=clock.seconds,
+    )
+
+
+def _tasks(job: Job, made: Path, clock: Clock) -> list[TaskSummary]:
+    """Returns what a model does in the runtime, beside its source."""
+    request = job.request
+    if request.task is None:
+        return []
+    task = load_task(request.task, request.pack)
+    reference = job.kept.path(f"answers-{task.sha256[:16]}.jsonl")
+    tell = clock.stage.tell
+    with clock.at("doing the task, the source"):
+        source = Actor(model=job.base, threads=request.threads)
+        act(task, source, reference, tell)
+    found = []
+    for kv_bits in _KV_BITS:
+        answers = made.with_name(f"answers-{kv_bits}.jsonl")
+        actor = Actor(
+            model=made, threads=request.threads, kv_bits=kv_bits, along=reference
+        )
+        with clock.at(f"doing the task, {kv_bits} bits"):
+            act(task, actor, answers, tell)
+        found.append(compared(task, reference, answers, kv_bits=kv_bits))
+        answers.unlink()
+    return found

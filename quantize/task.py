@@ -1,0 +1,248 @@
+"""What a model does in the runtime, beside what the model it came from does there.
+
+Lines of text go through the language-model tier of the runtime, with its prompt, its
+constraint and its own kernels, in a process of its own: `headside intent choose`. Two
+things are compared: what is done in the end, and how the model weighs each choice on
+the reference's way, over the tokens that the constraint allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantize.child import Tell
+from quantize.divergence import Interval, interval
+from quantize.errors import QuantizeError
+
+_COMMAND = (sys.executable, "-m", "edge.cli", "intent", "choose")
+_FEWEST = 20
+_Z = 1.96
+"""Standard deviations of a normal distribution that hold 95 % of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Lines of text, and where they are said."""
+
+    path: Path
+    """As for `headside eval`: one item a line, with what should come of it."""
+    pack: str
+    ids: tuple[str, ...]
+    sha256: str
+    """Of the file and the pack's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSummary:
+    """What a model does beside its reference."""
+
+    kv_bits: int
+    """Of each number that is kept of what was read."""
+    n_items: int
+    agreement: Interval
+    """Share of items for which both do the same; by Wilson's score."""
+    n_acting: int
+    """Items for which the reference does anything."""
+    valid: float
+    """Share of items whose answer came to its end in the form it has to have."""
+    reference_right: float
+    """Share of items that the reference gets right."""
+    right: float
+    n_lost: int
+    """Items that the reference gets right and the model wrong."""
+    n_gained: int
+    change: Interval
+    """Of the share of items that are right, bootstrapped by item."""
+    decision_kl: Interval
+    """Divergence over the allowed tokens of each choice, nats, by item."""
+    n_decisions: int
+
+
+def load_task(path: Path, pack: str) -> Task:
+    """Returns a task.
+
+    Raises:
+        QuantizeError: ``task_broken`` or ``task_short``.
+    """
+    try:
+        ids = tuple(row["id"] for row in _rows(path))
+        told = pack.encode() + path.read_bytes()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise QuantizeError(
+            "task_broken",
+            f"{path} holds no items: {error}.",
+            'Write lines such as {"id": "1", "text": "...", "intents": []}.',
+        ) from error
+    if len(ids) < _FEWEST:
+        raise QuantizeError(
+            "task_short",
+            f"{path} has {len(ids)} items; of fewer than {_FEWEST} nothing follows.",
+            "Give more.",
+        )
+    sha256 = hashlib.sha256(told).hexdigest()
+    return Task(path=path, pack=pack, ids=ids, sha256=sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """A model in the runtime."""
+
+    model: Path
+    """A GGUF file."""
+    threads: int
+    kv_bits: int = 16
+    along: Path | None = None
+    """The answers of the reference, along which it is led as well."""
+
+    @property
+    def options(self) -> Sequence[str]:
+        """As the command takes them."""
+        led = ["--along", str(self.along)] if self.along else []
+        kept = ["--kv-bits", str(self.kv_bits), "--threads", str(self.threads)]
+        return ["--llm", str(self.model), *kept, *led]
+
+
+def act(task: Task, actor: Actor, answers: Path, tell: Tell) -> None:
+    """Has a model do a task, and writes its answers, one a line.
+
+    Args:
+        task: What is to be done.
+        actor: Who does it.
+        answers: Where they go; it is gone on with what is there.
+        tell: Told how many items are done.
+
+    Raises:
+        QuantizeError: ``task_failed``: the runtime said no.
+    """
+    known = {row["id"] for row in _whole(answers)}
+    answers.write_text("".join(json.dumps(row) + "\n" for row in _whole(answers)))
+    todo = [row for row in _rows(task.path) if row["id"] not in known]
+    tell(len(known), len(task.ids))
+    if not todo:
+        return
+    with tempfile.TemporaryDirectory() as folder, answers.open("a") as kept:
+        lines = Path(folder) / "task.jsonl"
+        lines.write_text("".join(json.dumps(row) + "\n" for row in todo))
+        with subprocess.Popen(
+            [*_COMMAND, str(lines), "--pack", task.pack, *actor.options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            try:
+                last = ""
+                for last in process.stdout or ():
+                    row = _row(last)
+                    if row is not None:
+                        known.add(row["id"])
+                        kept.write(last)
+                        kept.flush()
+                        tell(len(known), len(task.ids))
+            except BaseException:
+                process.kill()
+                raise
+    if process.returncode:
+        raise QuantizeError(
+            "task_failed",
+            f"The runtime ended with code {process.returncode} on {task.path}: "
+            f"{last.strip()[:300]}",
+            f"`headside intent choose {task.path} --llm {actor.model}` says more.",
+        )
+
+
+def compared(
+    task: Task, reference: Path, answers: Path, *, kv_bits: int
+) -> TaskSummary:
+    """Returns what the answers of a model are beside those of its reference."""
+    theirs = {row["id"]: row for row in _whole(reference)}
+    ours = {row["id"]: row for row in _whole(answers)}
+    pairs = [(theirs[name], ours[name]) for name in task.ids]
+    n = len(pairs)
+    same = sum(one["intents"] == other["intents"] for one, other in pairs)
+    before = np.array([one["is_right"] for one, _ in pairs], np.float64)
+    after = np.array([other["is_right"] for _, other in pairs], np.float64)
+    kl = [_decision_kl(one["choices"], other["choices"]) for one, other in pairs]
+    sums = np.array([sum(found) for found in kl], np.float64)
+    counts = np.array([len(found) for found in kl], np.float64)
+    return TaskSummary(
+        kv_bits=kv_bits,
+        n_items=n,
+        agreement=_wilson(same, n),
+        n_acting=sum(bool(one["intents"]) for one, _ in pairs),
+        valid=sum(other["is_whole"] for _, other in pairs) / n,
+        reference_right=float(before.mean()),
+        right=float(after.mean()),
+        n_lost=int((before > after).sum()),
+        n_gained=int((after > before).sum()),
+        change=interval(after - before, np.ones(n)),
+        decision_kl=interval(sums, counts),
+        n_decisions=int(counts.sum()),
+    )
+
+
+def _decision_kl(
+    reference: Sequence[Sequence[Any]], model: Sequence[Sequence[Any]]
+) -> list[float]:
+    """Returns the divergence at each choice, nats.
+
+    Over the tokens that were weighed one by one, and all others as one.
+    """
+    found = []
+    for (_, tokens, log_p), (_, other_tokens, log_q) in zip(
+        reference, model, strict=True
+    ):
+        if tokens != other_tokens:
+            raise QuantizeError(
+                "task_failed", "Two models were not led along the same choices.", ""
+            )
+        p = np.append(np.exp(log_p), max(0.0, 1 - float(np.exp(log_p).sum())))
+        q = np.append(np.exp(log_q), max(0.0, 1 - float(np.exp(log_q).sum())))
+        some = p > _ROUNDED
+        apart = p[some] * (np.log(p[some]) - np.log(q[some].clip(min=_ROUNDED)))
+        found.append(max(0.0, float(apart.sum())))
+    return found
+
+
+_ROUNDED = 1e-6
+"""Below it a probability is what writing it left."""
+
+
+def _wilson(n_right: int, n: int) -> Interval:
+    """Returns a share and its interval (Wilson, 1927)."""
+    share = n_right / n
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) * _Z
+    half /= 1 + _Z**2 / n
+    return Interval(mean=share, low=middle - half, high=min(1.0, middle + half))
+
+
+def _whole(answers: Path) -> list[Mapping[str, Any]]:
+    """Returns the answers that were written to their end."""
+    if not answers.exists():
+        return []
+    found = (_row(line) for line in answers.read_text().splitlines())
+    return [row for row in found if row is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    is_answer = isinstance(row, dict) and row.keys() >= {"id", "intents", "choices"}
+    return row if is_answer else None
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
