@@ -109,7 +109,7 @@ class _Bench:
             )
             files[preset] = theirs
         size = files["q4_k_m"].stat().st_size
-        fast = self._made("ours for speed", size, is_for_speed=True)
+        fast = self._made("ours for speed", size, goal="speed")
         files["ours for speed"] = fast / MODEL
         if self._is_full:
             for preset in PRESETS:
@@ -122,7 +122,7 @@ class _Bench:
                     files[name] = self._made(name, size, **options) / MODEL
         self._compare(files)
 
-    def _made(self, name: str, n_bytes: int, **options: bool) -> Path:
+    def _made(self, name: str, n_bytes: int, **options: object) -> Path:
         out = self._folder / name.replace(" ", "-")
         request = Request(
             source=self._base,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def quantize_by(
     *,
     imatrix: Path | None,
     threads: int,
+    without_layers: Sequence[int] = (),
 ) -> None:
     """Writes a quantized file, whole or not at all, in a process of its own.
 
@@ -73,6 +74,7 @@ def quantize_by(
         how: The name of a preset, `FLOAT`, or the type of each tensor.
         imatrix: A file with the importance of columns.
         threads: How many work.
+        without_layers: Numbers of layers that are left out; those after them move up.
 
     Raises:
         QuantizeError: llama.cpp failed.
@@ -85,6 +87,7 @@ def quantize_by(
         "types": types,
         "imatrix": str(imatrix) if imatrix else None,
         "threads": threads,
+        "without_layers": list(without_layers),
     }
     try:
         in_child(_quantize, arguments, doing=f"Quantizing {source}")
@@ -110,6 +113,8 @@ def _quantize(arguments: Mapping[str, Any], _tell: Tell) -> None:
             override.pattern = f"^{re.escape(name)}$".encode()
             override.type = number_of(named(type_name))
         options.tt_overrides = overrides
+    if without := arguments["without_layers"]:
+        options.prune_layers = (ctypes.c_int32 * (len(without) + 1))(*without, -1)
     entries, _kept = _importance(arguments["imatrix"])
     if entries is not None:
         options.imatrix = entries

@@ -17,7 +17,7 @@ from quantize.inspection import FAST_ON_ARM
 from quantize.kept import Kept
 from quantize.llm_report import sha256_of
 from quantize.llm_texts import Texts
-from quantize.search import CANDIDATES, Sensitivity
+from quantize.search import Goal, Sensitivity
 from quantize.source import Source
 
 FACTORS = "factors"
@@ -25,6 +25,15 @@ MODEL, RECIPE, IMATRIX = "model.gguf", "recipe.toml", "imatrix.gguf"
 REPORT, PAGE = "report.json", "report.html"
 THIS = "this"
 """What the model that is made is called beside those it is compared with."""
+
+
+GOALS = {
+    "size": Goal(name="size"),
+    "balanced": Goal(name="balanced", time_share=0.5),
+    "speed": Goal(name="speed", time_share=0.8, types=sorted(FAST_ON_ARM)),
+}
+"""What may count: bytes alone, bytes and this machine's time, or time above all, in
+types for which a headset has fast kernels."""
 
 
 class Stage:
@@ -57,8 +66,8 @@ class Request:
     budget_bytes: int = 0
     """Of the file; 0 where bits per weight decide."""
     bits_per_weight: float = 0.0
-    is_for_speed: bool = False
-    """Types without fast kernels on ARM are left out."""
+    goal: str = "size"
+    """One of `GOALS`."""
     calibration: tuple[Path, ...] = ()
     evaluation: tuple[Path, ...] = ()
     pack: str = "explorer"
@@ -72,11 +81,6 @@ class Request:
     guard_kl: float | None = None
     guard_same_top: float | None = None
     guard_actions: float | None = None
-
-    @property
-    def types(self) -> Sequence[str]:
-        """Types that a search may choose."""
-        return sorted(FAST_ON_ARM) if self.is_for_speed else CANDIDATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +132,4 @@ class Plan:
     how: str | Assignment
     is_mended: bool = False
     found: Sequence[Sensitivity] = ()
+    goal: Goal = GOALS["size"]

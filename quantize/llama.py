@@ -8,6 +8,7 @@ is the weights.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,8 @@ class Llama:
             )
         self.n_tokens = n_tokens
         self._hear: OnProduct | None = None
+        self._seconds: dict[str, float] | None = None
+        self._began_s = 0.0
         self._weights: dict[str, dict[int, TensorStruct]] = {}
         self._eval = llama_cpp.ggml_backend_sched_eval_callback(self._evaluated)
         context = llama_cpp.llama_context_default_params()
@@ -176,6 +179,15 @@ class Llama:
         finally:
             self._hear = None
 
+    def timed(self, token: int, *, n_read: int) -> dict[str, float]:
+        """Reads one token, and returns the seconds of each weight's product."""
+        self._seconds = {}
+        try:
+            self.logits([token], n_read=n_read)
+            return self._seconds
+        finally:
+            self._seconds = None
+
     def weights(self, tokens: Sequence[int]) -> dict[str, Bytes]:
         """Returns the bytes of every weight that reading some tokens uses, by name.
 
@@ -213,6 +225,8 @@ class Llama:
         is_asked: bool,  # noqa: FBT001
         _data: int | None,
     ) -> bool:
+        if self._seconds is not None:
+            return self._time(address, is_asked=is_asked)
         if self._hear is None:
             return False
         tensor = ctypes.cast(address, ctypes.POINTER(TensorStruct)).contents
@@ -232,6 +246,17 @@ class Llama:
             (n_rows, n_columns),
         )
         self._hear(name, values, ctypes.addressof(heard))
+        return True
+
+    def _time(self, address: int, *, is_asked: bool) -> bool:
+        """Takes the time from when a step is asked about until it is done."""
+        if not is_asked and self._seconds is not None:
+            took = time.perf_counter() - self._began_s
+            tensor = ctypes.cast(address, ctypes.POINTER(TensorStruct)).contents
+            if library().ggml_op_name(tensor.op) == _PRODUCT:
+                name = tensor.src[0].contents.name.decode(errors="replace")
+                self._seconds[name] = took
+        self._began_s = time.perf_counter()
         return True
 
     def _keep(self, weight: TensorStruct) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from models.disk import locked, require_free
@@ -23,16 +24,18 @@ from quantize.errors import QuantizeError
 from quantize.factors import INDEX, gather_factors
 from quantize.gguf import Header, load_header
 from quantize.imatrix import Importance, gather
-from quantize.job import FACTORS, IMATRIX, Clock, Job, Plan, Request, Stage
+from quantize.job import FACTORS, GOALS, IMATRIX, Clock, Job, Plan, Request, Stage
 from quantize.kept import Kept
+from quantize.kernels import measure_kernels
 from quantize.llama import Llama
 from quantize.llm_report import methods_of, sha256_of
 from quantize.llm_texts import Texts, load_texts
+from quantize.opening import check_opens
 from quantize.parity import check_parity
 from quantize.publishing import publish
 from quantize.recipe import Recipe, load_recipe
 from quantize.report import Method, Report
-from quantize.search import Sensitivity, assign, measure
+from quantize.search import CANDIDATES, Goal, Sensitivity, assign, measure
 from quantize.source import (
     Kind,
     Source,
@@ -127,6 +130,7 @@ def compared(
                 f"{path} has other words than {reference}.",
                 "Compare files that came from the same model.",
             )
+    check_opens(reference)
     texts = load_texts(
         reference, header, pack=pack, calibration=(), evaluation=evaluation
     )
@@ -165,6 +169,8 @@ def _base(request: Request, source: Source, kept: Kept, clock: Clock) -> Path:
                 "An adapter is merged into a Hugging Face folder, not a GGUF file.",
                 "Name the folder of the base model.",
             )
+        with clock.at("opening the source"):
+            check_opens(source.path)
         if source.types == (FLOAT,):
             return source.path
         if not base.exists():
@@ -228,8 +234,9 @@ def _plan(job: Job, clock: Clock) -> Plan:
         _gather_factors(job, clock)
     found = _sensitivities(job, clock)
     budget = _budget(request, job.header, found)
-    how = assign(found, budget, types=request.types)
-    return Plan(how=how, is_mended=request.is_mended, found=found)
+    goal = _goal(job, clock)
+    how = assign(found, budget, goal)
+    return Plan(how=how, is_mended=request.is_mended, found=found, goal=goal)
 
 
 def _recipe(job: Job, path: Path) -> Recipe:
@@ -283,6 +290,18 @@ def _sensitivities(job: Job, clock: Clock) -> list[Sensitivity]:
             rounding=job.rounding(is_mended=request.is_mended),
         )
         return measure(trial, kept, clock.stage.tell)
+
+
+def _goal(job: Job, clock: Clock) -> Goal:
+    """Returns what counts, with the time of products where that does."""
+    goal = GOALS[job.request.goal]
+    if not goal.time_share:
+        return goal
+    with clock.at("timing types"):
+        seconds = measure_kernels(
+            job.base, CANDIDATES, job.kept.path("kernels.json"), tell=clock.stage.tell
+        )
+    return replace(goal, seconds=seconds)
 
 
 def _budget(request: Request, header: Header, found: Sequence[Sensitivity]) -> int:

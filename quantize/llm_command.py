@@ -21,7 +21,7 @@ from rich.table import Table
 from models.disk import size_text
 from quantize.assignment import PRESETS
 from quantize.errors import QuantizeError
-from quantize.job import MODEL, PAGE, Request, Stage
+from quantize.job import GOALS, MODEL, PAGE, Request, Stage
 from quantize.llm import compared, quantize_llm
 from quantize.report import Method, Report
 
@@ -73,7 +73,9 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
     goal: Annotated[
         str,
         typer.Option(
-            "--for", help="size: any type. speed: types with fast kernels on ARM alone."
+            "--for",
+            help="size: bytes alone count. balanced: the time of products on this "
+            "machine as well. speed: time above all, in types that are fast on ARM.",
         ),
     ] = "size",
     calibration: Annotated[
@@ -146,7 +148,7 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         is_mended=is_mended,
         budget_bytes=_bytes(budget),
         bits_per_weight=bpw or _USUAL_BITS,
-        is_for_speed=_is_for_speed(goal),
+        goal=_goal(goal),
         calibration=tuple(calibration or ()),
         evaluation=tuple(evaluation or ()),
         pack=pack,
@@ -247,12 +249,12 @@ def _preset(name: str) -> str:
     return name.lower()
 
 
-def _is_for_speed(goal: str) -> bool:
-    if goal not in ("size", "speed"):
+def _goal(name: str) -> str:
+    if name not in GOALS:
         raise QuantizeError(
-            "unknown_goal", f'--for is "{goal}".', "It is size or speed."
+            "unknown_goal", f'--for is "{name}".', f"It is one of {', '.join(GOALS)}."
         )
-    return goal == "speed"
+    return name
 
 
 def _bytes(text: str) -> int:

@@ -16,7 +16,7 @@ from quantize.errors import QuantizeError
 from quantize.gguf import Header, load_header
 from quantize.inspection import inspect
 from quantize.report import FileFacts, Limit, Method, Report, TensorFacts
-from quantize.search import Sensitivity, assign
+from quantize.search import Goal, Sensitivity, assign
 from quantize.source import Source
 from quantize.writing import Written
 
@@ -159,7 +159,7 @@ def tools() -> list[tuple[str, str]]:
 
 
 def lost_too_much(
-    report: Report, page: Path, found: Sequence[Sensitivity], types: Sequence[str]
+    report: Report, page: Path, found: Sequence[Sensitivity], goal: Goal
 ) -> QuantizeError:
     """Returns what says which limits were passed, and what would do."""
     over = [limit for limit in report.limits if not limit.is_met]
@@ -168,7 +168,7 @@ def lost_too_much(
         for limit in over
     )
     kl = next((limit for limit in over if limit.name == "kl_mean"), None)
-    n_bytes = _enough(report, kl, found, types) if kl else None
+    n_bytes = _enough(report, kl, found, goal) if kl else None
     cure = (
         f"About {size_text(n_bytes)} are expected to do: --budget {n_bytes}."
         if n_bytes
@@ -182,7 +182,7 @@ def lost_too_much(
 
 
 def _enough(
-    report: Report, limit: Limit, found: Sequence[Sensitivity], types: Sequence[str]
+    report: Report, limit: Limit, found: Sequence[Sensitivity], goal: Goal
 ) -> int | None:
     """Returns the smallest size that is expected to keep the limit, in bytes.
 
@@ -197,7 +197,7 @@ def _enough(
     while high - low > max(1, high // 1000):
         middle = (low + high) // 2
         try:
-            chosen = assign(found, middle, types=types)
+            chosen = assign(found, middle, goal)
         except QuantizeError:
             low = middle
             continue

@@ -55,7 +55,7 @@ def publish(job: Job, plan: Plan, clock: Clock) -> Report:
         beside.replace(refused)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    raise lost_too_much(report, refused / PAGE, plan.found, job.request.types)
+    raise lost_too_much(report, refused / PAGE, plan.found, plan.goal)
 
 
 def _written(job: Job, plan: Plan, folder: Path, clock: Clock) -> Report:

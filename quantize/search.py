@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from models.disk import write_whole
 from quantize.allocation import Choice, allocate
@@ -19,6 +20,7 @@ from quantize.child import Tell
 from quantize.errors import QuantizeError
 from quantize.ggml import fits, named
 from quantize.gguf import TensorType
+from quantize.kernels import Seconds, key
 from quantize.trial import Trial, Weight
 
 CANDIDATES = (
@@ -38,6 +40,11 @@ _PROBES = ("iq4_nl", "q8_0")
 """The type a tensor alone is rounded to: the first that its rows allow."""
 _LEAST_KL = 1e-7
 """Below it a divergence is rounding."""
+_WIDEST = "q8_0"
+_ROUNDING = 1e-9
+_MOST = 4.0
+"""Times the cost of the whole model in 8 bits: more than anything costs."""
+_N_HALVINGS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,31 +102,87 @@ def _measured(trial: Trial, weight: Weight) -> Sensitivity | None:
     return Sensitivity(weight=weight, probe=probe, kl=kl, errors=errors)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What counts besides what is lost."""
+
+    name: str
+    types: Sequence[str] = CANDIDATES
+    """That may be chosen."""
+    time_share: float = 0.0
+    """Of a cost, for the time of products; the rest is for bytes."""
+    seconds: Seconds = field(default_factory=lambda: MappingProxyType({}))
+    """Of products, where time counts."""
+
+
 def assign(
-    sensitivities: Sequence[Sensitivity],
-    budget_bytes: int,
-    *,
-    types: Sequence[str] = CANDIDATES,
+    sensitivities: Sequence[Sensitivity], budget_bytes: int, goal: Goal
 ) -> dict[str, TensorType]:
     """Returns the type of each tensor for a budget of all of them together.
+
+    Where time counts, the cost of a type is its bytes and its time, each by what the
+    whole model takes in 8 bits; what is spent of it is as much as the bytes allow.
 
     Raises:
         QuantizeError: ``budget_too_small``.
     """
-    choices = {
-        one.weight.name: [
+    if not goal.time_share:
+        found = allocate(_choices(sensitivities, goal, bytes_scale=1.0), budget_bytes)
+        return {name: choice.type for name, choice in found.items()}
+    weights = [one.weight for one in sensitivities]
+    whole_bytes = sum(one.n_bytes(named(_WIDEST)) for one in weights)
+    whole_s = sum(_seconds(goal, one, _WIDEST) for one in weights)
+    choices = _choices(
+        sensitivities,
+        goal,
+        bytes_scale=(1 - goal.time_share) / whole_bytes,
+        seconds_scale=goal.time_share / whole_s,
+    )
+
+    def spending(budget: float) -> dict[str, TensorType] | None:
+        found = allocate(choices, budget)
+        types = {name: choice.type for name, choice in found.items()}
+        n_bytes = sum(one.n_bytes(types[one.name]) for one in weights)
+        return types if n_bytes <= budget_bytes else None
+
+    cheapest = [min(one.cost for one in found) for found in choices.values()]
+    low, high = sum(cheapest) * (1 + _ROUNDING), _MOST
+    best = spending(low)
+    if best is None:  # what is fastest is too large
+        return assign(sensitivities, budget_bytes, replace(goal, time_share=0.0))
+    for _ in range(_N_HALVINGS):
+        middle = (low + high) / 2
+        if types := spending(middle):
+            best, low = types, middle
+        else:
+            high = middle
+    return best
+
+
+def _choices(
+    sensitivities: Sequence[Sensitivity],
+    goal: Goal,
+    *,
+    bytes_scale: float,
+    seconds_scale: float = 0.0,
+) -> dict[str, list[Choice]]:
+    found = {}
+    for one in sensitivities:
+        found[one.weight.name] = [
             Choice(
                 type=named(name),
-                cost=one.weight.n_bytes(named(name)),
+                cost=bytes_scale * one.weight.n_bytes(named(name))
+                + (seconds_scale * _seconds(goal, one.weight, name)),
                 loss=one.loss(name),
             )
             for name in one.errors
-            if name in types
+            if name in goal.types
         ]
-        for one in sensitivities
-    }
-    found = allocate(choices, budget_bytes)
-    return {name: choice.type for name, choice in found.items()}
+    return found
+
+
+def _seconds(goal: Goal, weight: Weight, type_name: str) -> float:
+    return goal.seconds.get(key(type_name, weight.n_columns, weight.n_rows), 0.0)
 
 
 def load_sensitivities(path: Path) -> list[Sensitivity]:

@@ -191,7 +191,7 @@ def test_another_budget_needs_no_measurement(request_: Request) -> None:
 
 
 def test_for_speed_every_type_has_a_fast_kernel(request_: Request) -> None:
-    report = quantized(replace(request_, is_for_speed=True), Stage())
+    report = quantized(replace(request_, goal="speed"), Stage())
 
     assert report.out.fast_share == 1
     assert {one.type for one in report.tensors} <= {"q4_0", "iq4_nl", "q8_0"}
@@ -280,6 +280,22 @@ def test_two_files_beside_their_source(
     assert [method["name"] for method in methods] == given
     kl = [method["summary"]["kl_mean"]["mean"] for method in methods]
     assert 0 < kl[0] < kl[1]
+
+
+def test_a_file_that_ends_llama_cpp_ends_nothing_else(request_: Request) -> None:
+    broken = request_.out.with_name("broken.gguf")
+    whole = request_.source.read_bytes()
+    # A number of heads that no width goes by: the header is in order, the model is not.
+    key = b"llama.attention.head_count"
+    at = whole.index(key) + len(key) + 4
+    broken.write_bytes(whole[:at] + (0).to_bytes(4, "little") + whole[at + 4 :])
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(request_, source=broken), Stage())
+
+    assert failed.value.code in {"child_died", "model_unreadable"}
+    assert "broken.gguf" in failed.value.message
+    assert not request_.out.exists()
 
 
 def test_what_is_there_is_left(request_: Request) -> None:
