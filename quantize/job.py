@@ -66,6 +66,8 @@ class Request:
     budget_bytes: int = 0
     """Of the file; 0 where bits per weight decide."""
     bits_per_weight: float = 0.0
+    n_pruned: int = 0
+    """Layers that are left out, those that are needed least."""
     goal: str = "size"
     """One of `GOALS`."""
     calibration: tuple[Path, ...] = ()
@@ -106,8 +108,13 @@ class Job:
     request: Request
     source: Source
     source_sha256: str
+    reference: Path
+    """All of the source, as a GGUF file of float32."""
     base: Path
+    """What is quantized: the same, or without some layers."""
+    without_layers: tuple[int, ...]
     header: Header
+    """Of the base."""
     texts: Texts
     kept: Kept
     imatrix: Path | None

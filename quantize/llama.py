@@ -214,7 +214,7 @@ class Llama:
         for tensor in tensors:
             tensor.data = stored.ctypes.data
         try:
-            yield
+            yield  # and nobody frees the bytes before its end
         finally:
             for tensor, data in zip(tensors, before, strict=True):
                 tensor.data = data

@@ -32,6 +32,7 @@ from quantize.llm_report import methods_of, sha256_of
 from quantize.llm_texts import Texts, load_texts
 from quantize.opening import check_opens
 from quantize.parity import check_parity
+from quantize.pruning import least_needed
 from quantize.publishing import publish
 from quantize.recipe import Recipe, load_recipe
 from quantize.report import Method, Report
@@ -72,17 +73,18 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
         sha256 = _fingerprint(source, request.adapters)
     kept = Kept(sha256)
     with locked(kept.path("lock"), lambda: stage.begin("waiting for another run")):
-        base = _base(request, source, kept, clock)
-        header = load_header(base)
+        reference = _base(request, source, kept, clock)
         with clock.at("reading the texts"):
             texts = load_texts(
-                base,
-                header,
+                reference,
+                load_header(reference),
                 pack=request.pack,
                 calibration=request.calibration,
                 evaluation=request.evaluation,
             )
-        measured = Kept(sha256, texts.sha256)
+        layers = _pruned_layers(request, reference, texts, clock)
+        base = _without(reference, layers, kept, clock)
+        measured = Kept(sha256, texts.measured_sha256, *map(str, layers))
         imatrix = request.imatrix
         if imatrix is None and request.uses_imatrix:
             imatrix = _imatrix(request, base, texts, measured, clock)
@@ -90,8 +92,10 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             request=request,
             source=source,
             source_sha256=sha256,
+            reference=reference,
             base=base,
-            header=header,
+            without_layers=layers,
+            header=load_header(base),
             texts=texts,
             kept=measured,
             imatrix=imatrix,
@@ -194,6 +198,39 @@ def _base(request: Request, source: Source, kept: Kept, clock: Clock) -> Path:
         check_parity(folder, converted, threads=request.threads, tell=tell)
     converted.replace(base)
     shutil.rmtree(kept.path("merged"), ignore_errors=True)
+    return base
+
+
+def _pruned_layers(
+    request: Request, reference: Path, texts: Texts, clock: Clock
+) -> tuple[int, ...]:
+    """Returns the layers that are left out."""
+    if request.recipe is not None:
+        return load_recipe(request.recipe).without_layers
+    if not request.n_pruned:
+        return ()
+    header = load_header(reference)
+    with clock.at("measuring layers"):
+        return least_needed(
+            reference,
+            header.number(f"{header.text('general.architecture')}.block_count") or 0,
+            texts.chunks[Use.SEARCH],
+            request.n_pruned,
+            threads=request.threads,
+            tell=clock.stage.tell,
+        )
+
+
+def _without(reference: Path, layers: Sequence[int], kept: Kept, clock: Clock) -> Path:
+    """Returns the model without some layers."""
+    if not layers:
+        return reference
+    base = kept.path(f"without-{'-'.join(map(str, layers))}.gguf")
+    if not base.exists():
+        with clock.at("leaving layers out"):
+            quantize_by(
+                reference, base, FLOAT, imatrix=None, threads=1, without_layers=layers
+            )
     return base
 
 

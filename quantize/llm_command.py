@@ -78,6 +78,9 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
             "machine as well. speed: time above all, in types that are fast on ARM.",
         ),
     ] = "size",
+    prune_layers: Annotated[
+        int, typer.Option(help="Leave so many layers out: those needed least.", min=0)
+    ] = 0,
     calibration: Annotated[
         list[Path] | None,
         typer.Option(help="Text or .jsonl that shows what the model is used for."),
@@ -149,6 +152,7 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         budget_bytes=_bytes(budget),
         bits_per_weight=bpw or _USUAL_BITS,
         goal=_goal(goal),
+        n_pruned=prune_layers,
         calibration=tuple(calibration or ()),
         evaluation=tuple(evaluation or ()),
         pack=pack,

@@ -99,7 +99,9 @@ def kl_by_position(documents: Sequence[Divergence]) -> list[float]:
     return [round(float(mean), 6) for mean in np.nanmean(table, axis=0)]
 
 
-def notes_on(source: Source, base: Header, made: Header) -> list[str]:
+def notes_on(
+    source: Source, base: Header, made: Header, without_layers: Sequence[int]
+) -> list[str]:
     """Returns what a reader of the figures has to know."""
     notes = []
     if source.is_quantized:
@@ -107,6 +109,9 @@ def notes_on(source: Source, base: Header, made: Header) -> list[str]:
             f"The source had been quantized before ({', '.join(source.types)}): the "
             "losses here are against that, not against the original."
         )
+    if without_layers:
+        numbers = ", ".join(map(str, without_layers))
+        notes.append(f"Layers left out, as they were needed least: {numbers}.")
     quantizable = [tensor for tensor in base.tensors if is_quantizable(tensor)]
     n_narrow = sum(tensor.shape[0] % _K_BLOCK != 0 for tensor in quantizable)
     if n_narrow:

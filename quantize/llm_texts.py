@@ -51,10 +51,10 @@ class Texts:
         return max(len(chunk) for chunks in self.chunks.values() for chunk in chunks)
 
     @property
-    def sha256(self) -> str:
-        """Of all."""
-        every = "".join(one.sha256 for one in self.facts)
-        return hashlib.sha256(every.encode()).hexdigest()
+    def measured_sha256(self) -> str:
+        """Of those that something is measured on before the model is made."""
+        some = (self.of(use).sha256 for use in (Use.CALIBRATION, Use.SEARCH))
+        return hashlib.sha256("".join(some).encode()).hexdigest()
 
     def of(self, use: Use) -> TextFacts:
         """Returns what the texts of one use are."""

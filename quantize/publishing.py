@@ -117,6 +117,7 @@ def _save_recipe(job: Job, plan: Plan, model: Path, folder: Path) -> None:
         imatrix_sha256=job.imatrix_sha256,
         mended_sha256=calibration if plan.is_mended else "",
         types={one.name: one.type for one in tensors if is_quantizable(one)},
+        without_layers=job.without_layers,
     )
     save_recipe(folder / RECIPE, recipe)
 
@@ -129,9 +130,9 @@ def _evaluated(
     texts = job.texts.chunks[Use.EVALUATION]
     tell = clock.stage.tell
     with clock.at("evaluating"):
-        apart = compare(job.base, models, texts, threads=threads, tell=tell)
+        apart = compare(job.reference, models, texts, threads=threads, tell=tell)
     with clock.at("writing"):
-        everyone = {_SOURCE: job.base, **models}
+        everyone = {_SOURCE: job.reference, **models}
         prompts = [chunk[:_PROMPT] for chunk in texts[:_N_PROMPTS]]
         written = write(everyone, prompts, threads=threads, tell=tell)
     tasks = _tasks(job, models[THIS], clock)
@@ -145,7 +146,7 @@ def _evaluated(
     made = load_header(models[THIS])
     searched = "recipe" if request.recipe else "search"
     return Report(
-        source=file_facts(job.base, source.name),
+        source=file_facts(job.reference, source.name),
         out=file_facts(models[THIS], MODEL),
         architecture=source.architecture,
         licence=source.licence,
@@ -169,7 +170,7 @@ def _evaluated(
             )
         ],
         tasks=tasks,
-        notes=notes_on(source, job.header, made),
+        notes=notes_on(source, job.header, made, job.without_layers),
         tools=tools(),
         seconds=clock.seconds,
     )
@@ -184,7 +185,7 @@ def _tasks(job: Job, made: Path, clock: Clock) -> list[TaskSummary]:
     reference = job.kept.path(f"answers-{task.sha256[:16]}.jsonl")
     tell = clock.stage.tell
     with clock.at("doing the task, the source"):
-        source = Actor(model=job.base, threads=request.threads)
+        source = Actor(model=job.reference, threads=request.threads)
         act(task, source, reference, tell)
     found = []
     for kv_bits in _KV_BITS:

@@ -31,6 +31,8 @@ class Recipe:
     """Of the texts that say how losses are mended; empty where none are."""
     types: Mapping[str, TensorType]
     """By tensor."""
+    without_layers: tuple[int, ...] = ()
+    """Numbers of layers that are left out, rising."""
 
 
 def save_recipe(path: Path, recipe: Recipe) -> None:
@@ -40,6 +42,7 @@ def save_recipe(path: Path, recipe: Recipe) -> None:
         f'source_sha256 = "{recipe.source_sha256}"',
         f'imatrix_sha256 = "{recipe.imatrix_sha256}"',
         f'mended_sha256 = "{recipe.mended_sha256}"',
+        f"without_layers = {list(recipe.without_layers)}",
         "",
         "[types]",
         *(f'"{name}" = "{type_.name}"' for name, type_ in recipe.types.items()),
@@ -66,11 +69,17 @@ def load_recipe(path: Path) -> Recipe:
         isinstance(name, str) for name in types.values()
     ):
         raise _broken(path, "[types] names no types")
+    layers = found.get("without_layers", [])
+    if not isinstance(layers, list) or not all(
+        isinstance(layer, int) and layer >= 0 for layer in layers
+    ):
+        raise _broken(path, "without_layers names no layers")
     return Recipe(
         source_sha256=_text(path, found, "source_sha256"),
         imatrix_sha256=_text(path, found, "imatrix_sha256"),
         mended_sha256=_text(path, found, "mended_sha256"),
         types={tensor: named(name) for tensor, name in types.items()},
+        without_layers=tuple(layers),
     )
 
 

@@ -110,6 +110,8 @@ def told(
     """
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.globals["raise_exception"] = _refuse
+    # The same text on every day; what the runtime says, too.
+    environment.globals["strftime_now"] = lambda _format: "today"
     try:
         return environment.from_string(template).render(
             messages=messages, add_generation_prompt=awaits_reply, **specials

@@ -144,6 +144,32 @@ def test_a_recipe_makes_the_same_file_again(request_: Request, tmp_path: Path) -
         assert types[name] == type_
 
 
+def test_layers_can_be_left_out(request_: Request, tmp_path: Path) -> None:
+    report = quantized(replace(request_, n_pruned=1), Stage())
+
+    names = {one.name for one in load_header(request_.out / MODEL).tensors}
+    assert any(name.startswith("blk.0.") for name in names)
+    assert not any(name.startswith("blk.1.") for name in names)
+    assert any("Layers left out" in note for note in report.notes)
+    recipe = load_recipe(request_.out / RECIPE)
+    assert len(recipe.without_layers) == 1
+    again = replace(
+        request_,
+        out=tmp_path / "again",
+        recipe=request_.out / RECIPE,
+        imatrix=request_.out / IMATRIX,
+    )
+    quantized(again, Stage())
+    assert sha256(again.out / MODEL) == sha256(request_.out / MODEL)
+
+
+def test_not_all_layers_can_be_left_out(request_: Request) -> None:
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(request_, n_pruned=2), Stage())
+
+    assert failed.value.code == "prune_too_many"
+
+
 def test_a_recipe_is_for_the_same_texts(request_: Request, tmp_path: Path) -> None:
     quantized(request_, Stage())
     others = tmp_path / "others.jsonl"
