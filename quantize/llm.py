@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from models.device import device_profile
 from models.disk import locked, require_free
 from models.store import cache_root
 from quantize.adapters import merge
@@ -45,6 +46,7 @@ from quantize.source import (
     load_source,
     require_unquantized,
 )
+from quantize.task import load_task
 from quantize.texts import Use
 from quantize.trial import Trial
 
@@ -65,6 +67,10 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             "out_exists", f"{request.out} is there.", "Name another folder with -o."
         )
     with clock.at("checking the source"):
+        if request.task is not None:
+            load_task(request.task, request.pack)
+        if request.device:
+            device_profile(request.device)
         source = load_source(request.source)
         if not request.allows_quantized:
             require_unquantized(source)

@@ -138,11 +138,16 @@ def memory_limit(made: Header, device: str) -> Limit:
             f"Nobody knows what memory {device} gives ({profile.memory_limit_bytes}).",
             "Leave out --device.",
         )
-    kept = _N_CONTEXT * _kept_numbers(made) * (profile.kv_bits.value or 16) // 8
+    kept = _N_CONTEXT * _kept_numbers(made) * kept_bits(device) // 8
     found = made.file_bytes + kept
     return Limit(
         name=f"bytes on {device}", limit=limit, found=found, is_met=found <= limit
     )
+
+
+def kept_bits(device: str) -> int:
+    """Returns the bits of each number that the runtime keeps on a headset."""
+    return device_profile(device).kv_bits.value or 16
 
 
 def _kept_numbers(made: Header) -> int:

@@ -16,6 +16,7 @@ from quantize.job import IMATRIX, MODEL, PAGE, RECIPE, REPORT, THIS, Clock, Job,
 from quantize.llm_manifest import manifest_name, save_manifest
 from quantize.llm_report import (
     file_facts,
+    kept_bits,
     kl_by_position,
     lost_too_much,
     memory_limit,
@@ -35,7 +36,8 @@ _SOURCE = "source"
 _PROMPT, _N_PROMPTS = 96, 6
 """Tokens of a text that models go on with, and how many texts."""
 _KV_BITS = (16, 8)
-"""Of each number that the runtime keeps of what it read, both tried."""
+"""Of each number that the runtime keeps of what it read; both are tried, and the limit
+is for those of the headset, or for the first."""
 
 
 def publish(job: Job, plan: Plan, clock: Clock) -> Report:
@@ -143,6 +145,7 @@ def _evaluated(
         same_top=request.guard_same_top,
         actions=request.guard_actions,
     )
+    kept = kept_bits(request.device) if request.device else _KV_BITS[0]
     made = load_header(models[THIS])
     searched = "recipe" if request.recipe else "search"
     return Report(
@@ -157,7 +160,7 @@ def _evaluated(
         methods=methods,
         kl_by_position=kl_by_position(apart[THIS]),
         limits=[
-            *guard.judged(methods[0].summary, tasks),
+            *guard.judged(methods[0].summary, [t for t in tasks if t.kv_bits == kept]),
             *([memory_limit(made, request.device)] if request.device else ()),
         ],
         samples=[

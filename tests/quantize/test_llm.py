@@ -269,6 +269,29 @@ def test_what_lost_too_much_is_not_published(request_: Request) -> None:
     assert str(refused) in failed.value.hint
 
 
+def test_what_is_asked_for_is_checked_first(request_: Request, tmp_path: Path) -> None:
+    told = Told()
+    asked = {
+        "task_broken": replace(request_, task=tmp_path / "none.jsonl"),
+        "device_unknown": replace(request_, device="toaster"),
+    }
+
+    for code, request in asked.items():
+        with pytest.raises(HeadsideError) as failed:
+            quantized(request, told)
+        assert failed.value.code == code
+
+    assert set(told.begun) == {"checking the source"}
+
+
+def test_on_a_headset_it_has_to_fit(request_: Request) -> None:
+    report = quantized(replace(request_, preset="q4_0", device="quest3"), Stage())
+
+    memory = next(one for one in report.limits if "quest3" in one.name)
+    assert memory.found > (request_.out / MODEL).stat().st_size
+    assert memory.is_met
+
+
 def test_a_budget_that_cannot_be_says_what_could(request_: Request) -> None:
     with pytest.raises(HeadsideError) as failed:
         quantized(replace(request_, budget_bytes=1000), Stage())
