@@ -92,25 +92,26 @@ class _Bench:
 
     def run(self) -> None:
         """Makes all files, and compares them."""
+        first = self._made("first", preset=PRESETS[0])
         files: dict[str, Path] = {}
         for preset in PRESETS:
-            bare = self._folder / f"{preset}-bare.gguf"
-            quantize_by(self._base, bare, preset, imatrix=None, threads=self._threads)
-            files[f"{preset} without importance"] = bare
-            n_bytes = bare.stat().st_size
-            ours = self._made(f"ours at {preset}", n_bytes)
-            files[f"ours at {preset}"] = ours / MODEL
-            theirs = self._folder / f"{preset}.gguf"
-            quantize_by(
-                self._base,
-                theirs,
-                preset,
-                imatrix=ours / IMATRIX,
-                threads=self._threads,
-            )
-            files[preset] = theirs
+            for name, imatrix in {
+                preset: first / IMATRIX,
+                f"{preset} without importance": None,
+            }.items():
+                files[name] = self._folder / f"{name.replace(' ', '-')}.gguf"
+                quantize_by(
+                    self._base,
+                    files[name],
+                    preset,
+                    imatrix=imatrix,
+                    threads=self._threads,
+                )
+            ours = f"ours at {preset}"
+            n_bytes = files[preset].stat().st_size
+            files[ours] = self._made(ours, budget_bytes=n_bytes) / MODEL
         size = files["q4_k_m"].stat().st_size
-        fast = self._made("ours for speed", size, goal="speed")
+        fast = self._made("ours for speed", budget_bytes=size, goal="speed")
         files["ours for speed"] = fast / MODEL
         if self._is_full:
             for preset in PRESETS:
@@ -120,16 +121,15 @@ class _Bench:
                     "without importance": {"is_mended": False, "uses_imatrix": False},
                 }.items():
                     name = f"ours at {preset} {what}"
-                    files[name] = self._made(name, size, **options) / MODEL
+                    files[name] = self._made(name, budget_bytes=size, **options) / MODEL
         self._compare(files)
 
-    def _made(self, name: str, n_bytes: int, **options: object) -> Path:
+    def _made(self, name: str, **options: object) -> Path:
         out = self._folder / name.replace(" ", "-")
         request = Request(
             source=self._base,
             out=out,
             threads=self._threads,
-            budget_bytes=n_bytes,
             guard_kl=_ANY_KL,
         )
         report = quantize_llm(replace(request, **options), Stage())  # type: ignore[arg-type]

@@ -59,7 +59,8 @@ def _panel(
         share = (math.log(kl) - bounds[0]) / (bounds[1] - bounds[0])
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - _TOP)
 
-    yield f'<text x="{_LEFT}" y="18" font-weight="bold">{source}</text>'
+    what = f"{source}: divergence from the source, nats per token"
+    yield f'<text x="{_LEFT}" y="18">{what}</text>'
     for mark in _MARKS:
         if bounds[0] <= math.log(mark) <= bounds[1]:
             at = f"{y(mark):.1f}"
@@ -71,13 +72,11 @@ def _panel(
         yield (
             f'<text x="{at}" y="{_HEIGHT - 26}" text-anchor="middle">{size} MB</text>'
         )
-    yield (
-        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">divergence from the source, nats per '
-        "token (log scale)</text>"
-    )
     for name, one in found.items():
         is_ours = name.startswith("ours")
         colour = _COLOURS["ours" if is_ours else "theirs"]
+        is_right = one["n_bytes"] / 1e6 > (first + last) / 2
+        side, anchor = (-7, "end") if is_right else (7, "start")
         across = x(one["n_bytes"] / 1e6)
         top, middle, bottom = (y(one[f"kl_{of}"]) for of in ("high", "mean", "low"))
         fill = "#fff" if "without" in name or "not" in name else colour
@@ -87,8 +86,8 @@ def _panel(
             f'stroke="{colour}"/>'
         )
         yield (
-            f'<text x="{across + 7:.1f}" y="{middle:.1f}" dy="4" '
-            f'fill="{colour}" font-size="9">{name}</text>'
+            f'<text x="{across + side:.1f}" y="{middle:.1f}" dy="4" font-size="9" '
+            f'text-anchor="{anchor}" fill="{colour}">{name}</text>'
         )
 
 
