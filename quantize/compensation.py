@@ -111,8 +111,7 @@ def write_mended(
         type_ = types.get(tensor.name)
         if type_ is None or tensor.type.name != "f32":
             continue
-        shape = (tensor.n_numbers // tensor.shape[0], tensor.shape[0])
-        stored = np.memmap(out, "<f4", "r+", tensor.offset, shape)
+        stored = np.memmap(out, "<f4", "r+", tensor.offset, tensor.rows)
         stored[:] = rounding.mended(tensor.name, stored, type_)
         stored.flush()
     tell(len(tensors), len(tensors))

@@ -122,6 +122,11 @@ class Tensor:
     """In bytes, from the beginning of the file."""
 
     @property
+    def rows(self) -> tuple[int, int]:
+        """How many rows it has, and of how many columns: what a block lies within."""
+        return self.n_numbers // self.shape[0], self.shape[0]
+
+    @property
     def n_numbers(self) -> int:
         """How many numbers it holds."""
         return math.prod(self.shape)
@@ -153,6 +158,10 @@ class Header:
         found = self.metadata.get(key)
         is_whole = isinstance(found, int) and not isinstance(found, bool)
         return found if is_whole and isinstance(found, int) else None
+
+    def size(self, key: str) -> int | None:
+        """Returns a number that the architecture names, such as ``block_count``."""
+        return self.number(f"{self.text('general.architecture')}.{key}")
 
 
 def load_header(path: Path) -> Header:

@@ -19,7 +19,7 @@ from models.disk import write_whole
 from quantize.assignment import is_quantizable, quantize_by
 from quantize.child import Tell, in_child
 from quantize.ggml import fits, named
-from quantize.gguf import Header, Tensor, load_header
+from quantize.gguf import Tensor, load_header
 from quantize.llama import Llama
 
 _N_TOKENS, _N_FIRST = 48, 8
@@ -64,7 +64,7 @@ def measure_kernels(
                 fitting,
                 imatrix=None,
                 threads=1,
-                without_layers=range(1, _n_layers(header)),
+                without_layers=range(1, header.size("block_count") or 1),
             )
             found = in_child(_time, {"path": str(small)}, doing=f"Timing {name}")
             for tensor in first:
@@ -77,18 +77,13 @@ def measure_kernels(
 
 
 def _key(type_name: str, tensor: Tensor) -> str:
-    n_columns = tensor.shape[0]
-    return key(type_name, n_columns, tensor.n_numbers // n_columns)
+    n_rows, n_columns = tensor.rows
+    return key(type_name, n_columns, n_rows)
 
 
 def _is_first(tensor: Tensor) -> bool:
     """Returns whether a tensor is of the first layer, or of none."""
     return tensor.name.startswith("blk.0.") or not tensor.name.startswith("blk.")
-
-
-def _n_layers(header: Header) -> int:
-    architecture = header.text("general.architecture")
-    return header.number(f"{architecture}.block_count") or 1
 
 
 def _time(arguments: Mapping[str, Any], _tell: Tell) -> dict[str, float]:

@@ -215,11 +215,10 @@ def _pruned_layers(
         return load_recipe(request.recipe).without_layers
     if not request.n_pruned:
         return ()
-    header = load_header(reference)
     with clock.at("measuring layers"):
         return least_needed(
             reference,
-            header.number(f"{header.text('general.architecture')}.block_count") or 0,
+            load_header(reference).size("block_count") or 0,
             texts.chunks[Use.SEARCH],
             request.n_pruned,
             threads=request.threads,

@@ -154,7 +154,7 @@ def _kept_numbers(made: Header) -> int:
     """Returns how many numbers a model keeps of each token that it read."""
 
     def size(key: str) -> int:
-        return made.number(f"{made.text('general.architecture')}.{key}") or 0
+        return made.size(key) or 0
 
     n_heads = max(1, size("attention.head_count"))
     width = size("attention.key_length") or size("embedding_length") // n_heads

@@ -125,8 +125,9 @@ def act(task: Task, actor: Actor, answers: Path, tell: Tell) -> None:
     Raises:
         QuantizeError: ``task_failed``: the runtime said no.
     """
-    known = {row["id"] for row in _whole(answers)}
-    answers.write_text("".join(json.dumps(row) + "\n" for row in _whole(answers)))
+    done = _whole(answers)
+    known = {row["id"] for row in done}
+    answers.write_text("".join(json.dumps(row) + "\n" for row in done))
     todo = [row for row in _rows(task.path) if row["id"] not in known]
     tell(len(known), len(task.ids))
     if not todo:

@@ -75,20 +75,15 @@ class Trial:
     def weights(self) -> list[Weight]:
         """What can be quantized, in the order of the file."""
         return [
-            Weight(
-                name=name,
-                n_columns=tensor.shape[0],
-                n_rows=tensor.n_numbers // tensor.shape[0],
-            )
+            Weight(name=name, n_rows=n_rows, n_columns=n_columns)
             for name, tensor in self._tensors.items()
+            for n_rows, n_columns in [tensor.rows]
         ]
 
     def values(self, name: str) -> Floats:
         """Returns (rows, columns) a weight as it stands."""
         tensor = self._tensors[name]
-        n_columns = tensor.shape[0]
-        shape = (tensor.n_numbers // n_columns, n_columns)
-        return read_as(self._stored[name], tensor.type, shape)
+        return read_as(self._stored[name], tensor.type, tensor.rows)
 
     def errors(self, name: str, types: Sequence[TensorType]) -> dict[str, float]:
         """Returns the weighted squared error by type, over some rows of a weight."""

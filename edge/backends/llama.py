@@ -339,8 +339,6 @@ class _Answer:
         penalty = self._sampling.repetition_penalty
         if self.is_free:
             logits = penalised(logits, recent[-_PENALTY_TOKENS:], penalty)
-        if self._choose and self._matcher and not self.is_free:
-            return self._asked(self._choose, self._matcher, logits)
         token = choose(logits, self._sampling, self._random)
         if math.isnan(logits[token]):
             raise LlmError(
@@ -348,7 +346,9 @@ class _Answer:
                 "What the language model computes is not a number.",
                 "Download or convert it again.",
             )
-        if self._matcher is not None:
+        if self._matcher is not None and self._choose and not self.is_free:
+            token = self._asked(self._choose, self._matcher, logits)
+        elif self._matcher is not None:
             token = self._allowed(self._matcher, token, logits)
         if self._vocabulary.ends(token):
             self._is_over = True
@@ -356,16 +356,13 @@ class _Answer:
         self._n_tokens += 1
         return [token, *self.forced()]
 
-    def _asked(
-        self, ask: Choose, matcher: llguidance.LLMatcher, logits: Logits
-    ) -> list[int]:
-        """Returns what somebody else chooses of what is allowed, and what it forces."""
+    def _asked(self, ask: Choose, matcher: llguidance.LLMatcher, logits: Logits) -> int:
+        """Returns what somebody else chooses of what is allowed."""
         mask = self._constraints.allowed(matcher)
         token = ask(np.where(mask, logits, np.float32(-np.inf)))
         if not matcher.consume_token(token):
             raise LlmError("choice_forbidden", f"Token {token} may not come here.")
-        self._n_tokens += 1
-        return [token, *self.forced()]
+        return token
 
     def _allowed(
         self, matcher: llguidance.LLMatcher, token: int, logits: Logits

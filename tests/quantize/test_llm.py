@@ -125,15 +125,20 @@ def weights(path: Path) -> int:
     return sum(one.n_numbers for one in tensors if len(one.shape) > 1)
 
 
+def by_its_recipe(request: Request, folder: Path) -> Request:
+    """Returns what asks for a model that was made to be made again."""
+    return replace(
+        request,
+        out=folder / "again",
+        recipe=request.out / RECIPE,
+        imatrix=request.out / IMATRIX,
+    )
+
+
 def test_a_recipe_makes_the_same_file_again(request_: Request, tmp_path: Path) -> None:
     quantized(request_, Stage())
     first = request_.out
-    again = replace(
-        request_,
-        out=tmp_path / "again",
-        recipe=first / RECIPE,
-        imatrix=first / IMATRIX,
-    )
+    again = by_its_recipe(request_, tmp_path)
 
     report = quantized(again, Stage())
 
@@ -153,12 +158,7 @@ def test_layers_can_be_left_out(request_: Request, tmp_path: Path) -> None:
     assert any("Layers left out" in note for note in report.notes)
     recipe = load_recipe(request_.out / RECIPE)
     assert len(recipe.without_layers) == 1
-    again = replace(
-        request_,
-        out=tmp_path / "again",
-        recipe=request_.out / RECIPE,
-        imatrix=request_.out / IMATRIX,
-    )
+    again = by_its_recipe(request_, tmp_path)
     quantized(again, Stage())
     assert sha256(again.out / MODEL) == sha256(request_.out / MODEL)
 
@@ -175,14 +175,7 @@ def test_a_recipe_is_for_the_same_texts(request_: Request, tmp_path: Path) -> No
     others = tmp_path / "others.jsonl"
     topics = [one.text for one in python_topics()][14:26]
     others.write_text("\n".join(json.dumps({"text": text}) for text in topics))
-    first = request_.out
-    again = replace(
-        request_,
-        out=tmp_path / "again",
-        recipe=first / RECIPE,
-        imatrix=first / IMATRIX,
-        calibration=(others,),
-    )
+    again = replace(by_its_recipe(request_, tmp_path), calibration=(others,))
 
     with pytest.raises(HeadsideError) as failed:
         quantized(again, Stage())
