@@ -93,7 +93,7 @@ def orders(pack: Pack, n: int, *, seed: int) -> Iterator[dict[str, Any]]:
     seen: set[str] = set()
     try:
         while len(seen) < n:
-            if len(seen) % _TALK_EVERY == _TALK_EVERY - 1:
+            if talk and len(seen) % _TALK_EVERY == _TALK_EVERY - 1:
                 text, meant = talk.pop(), []
             else:
                 declared = chance.choice(intents)

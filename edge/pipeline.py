@@ -339,6 +339,10 @@ class Runtime:
                 intents.append(item)
             return Chosen(intents=tuple(intents), is_whole=False)
 
+    def prompt(self, text: str) -> Prompt:
+        """Returns what the model is asked for words that it chooses an action for."""
+        return self._request(text, (), chooses=True).prompt
+
     def prepare(self) -> None:
         """Has the model read the beginning of its prompts, ahead of the first turn."""
         opening = self.conversation.opening(self._told)

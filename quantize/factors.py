@@ -20,7 +20,7 @@ import numpy as np
 
 from models.disk import write_whole
 from quantize.ggml import Floats
-from quantize.llama import Llama
+from quantize.llama import Llama, shared_beginnings
 
 _WIDEST = 2048
 """Columns of a part, at most."""
@@ -179,9 +179,10 @@ def _gathered(
         for _ in pool.map(add, range(len(of_input))):
             pass
 
+    n_shared = shared_beginnings(chunks)
     for n, chunk in enumerate(chunks):
         read(n)
-        model.listen(chunk, hear)
+        model.listen(chunk, hear, n_before=n_shared[n])
     read(len(chunks))
     return sums
 

@@ -18,7 +18,7 @@ from quantize.errors import QuantizeError
 from quantize.ggml import Floats, read_as
 from quantize.gguf import Header, Tensor, load_header
 from quantize.gguf_file import Entry, write_gguf
-from quantize.llama import Llama
+from quantize.llama import Llama, shared_beginnings
 
 Sums = npt.NDArray[np.float64]
 _SUM, _COUNT = ".in_sum2", ".counts"
@@ -97,13 +97,14 @@ def gather(
 
     Args:
         model: The model.
-        chunks: Tokens of each.
+        chunks: Tokens of each; how one begins as the one before it counts once.
         importance: What was gathered from the first ones; added to.
         chunk_done: Called after each.
     """
     importance.chunk_tokens = max(map(len, chunks), default=0)
-    for chunk in chunks[importance.n_chunks :]:
-        model.listen(chunk, importance.hear)
+    n_shared = shared_beginnings(chunks)
+    for n in range(importance.n_chunks, len(chunks)):
+        model.listen(chunks[n], importance.hear, n_before=n_shared[n])
         importance.n_chunks += 1
         chunk_done(importance)
 

@@ -11,6 +11,7 @@ import ctypes
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +38,8 @@ _MAPPED = 1
 """How a file is loaded."""
 _DISABLED = 0
 """Flash attention."""
+_AT_ONCE = 512
+"""Tokens, at most, that are read in one go."""
 
 
 class Llama:
@@ -44,7 +47,7 @@ class Llama:
 
     Args:
         path: Of a GGUF file.
-        n_tokens: That are ever read at once.
+        n_tokens: Of the longest text.
         threads: How many work.
         is_repacked: Lays weights out anew for this machine's kernels, as the runtime
             does; these cannot be exchanged.
@@ -66,13 +69,15 @@ class Llama:
                 "`headside quantize inspect` says what is in the file.",
             )
         self.n_tokens = n_tokens
+        self._read: list[int] = []
         self._hear: OnProduct | None = None
         self._seconds: dict[str, float] | None = None
         self._began_s = 0.0
         self._weights: dict[str, dict[int, TensorStruct]] = {}
         self._eval = llama_cpp.ggml_backend_sched_eval_callback(self._evaluated)
         context = llama_cpp.llama_context_default_params()
-        context.n_ctx = context.n_batch = context.n_ubatch = n_tokens
+        context.n_ctx = n_tokens
+        context.n_batch = context.n_ubatch = min(n_tokens, _AT_ONCE)
         context.n_threads = context.n_threads_batch = threads
         context.type_k = context.type_v = _F32
         context.flash_attn_type = _DISABLED
@@ -144,15 +149,15 @@ class Llama:
         The memory is the context's: it is written over by the next call.
 
         Args:
-            tokens: With those before them, at most ``n_tokens``.
-            n_read: How many were read before them; 0 to begin anew.
+            tokens: At most 512, and with those before them at most ``n_tokens``.
+            n_read: How many of those that were read before stay; 0 to begin anew.
         """
-        n = len(tokens)
-        if not 0 < n <= self.n_tokens - n_read:
-            raise ValueError(f"{n} tokens, where 1 to {self.n_tokens} can be read")
-        if not n_read:
-            memory = llama_cpp.llama_get_memory(self._context)
-            llama_cpp.llama_memory_clear(memory, True)
+        n, most = len(tokens), min(_AT_ONCE, self.n_tokens - n_read)
+        if not 0 < n <= most:
+            raise ValueError(f"{n} tokens, where 1 to {most} can be read")
+        memory = llama_cpp.llama_get_memory(self._context)
+        llama_cpp.llama_memory_seq_rm(memory, 0, n_read, -1)
+        self._read[n_read:] = tokens
         batch = llama_cpp.llama_batch_init(n, 0, 1)
         try:
             batch.n_tokens = n
@@ -171,13 +176,27 @@ class Llama:
         logits = llama_cpp.llama_get_logits(self._context)
         return np.ctypeslib.as_array(logits, (n, self.n_vocabulary))
 
-    def listen(self, tokens: Sequence[int], hear: OnProduct) -> None:
-        """Reads tokens, and tells what each weight is multiplied with."""
+    def listen(
+        self, tokens: Sequence[int], hear: OnProduct, *, n_before: int = 0
+    ) -> None:
+        """Reads tokens, and tells what each weight is multiplied with.
+
+        Args:
+            tokens: Of a text.
+            hear: Told.
+            n_before: How many of the first tokens nothing is told of.
+        """
+        if self._read[:n_before] != list(tokens[:n_before]):
+            self._read_on(tokens, 0, n_before)
         self._hear = hear
         try:
-            self.logits(tokens)
+            self._read_on(tokens, n_before, len(tokens))
         finally:
             self._hear = None
+
+    def _read_on(self, tokens: Sequence[int], first: int, end: int) -> None:
+        for at in range(first, end, _AT_ONCE):
+            self.logits(tokens[at : min(end, at + _AT_ONCE)], n_read=at)
 
     def timed(self, token: int, *, n_read: int) -> dict[str, float]:
         """Reads one token, and returns the seconds of each weight's product."""
@@ -265,6 +284,21 @@ class Llama:
             # One that is looked up and multiplied with, too, is there twice.
             of_name = self._weights.setdefault(name, {})
             of_name[ctypes.addressof(weight)] = weight
+
+
+def shared_beginnings(chunks: Sequence[Sequence[int]]) -> list[int]:
+    """Returns how many tokens each text has at its beginning from the one before it.
+
+    Never all of them: the last is its own.
+
+    Args:
+        chunks: Tokens of each.
+    """
+    found = [0] * len(chunks)
+    for n, (before, chunk) in enumerate(pairwise(chunks), 1):
+        same = (one == other for one, other in zip(before, chunk[:-1], strict=False))
+        found[n] = sum(takewhile(bool, same))
+    return found
 
 
 def _stored(used: Mapping[int, TensorStruct]) -> Bytes:

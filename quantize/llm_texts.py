@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.pack_file import load_pack
 from quantize.errors import QuantizeError
@@ -15,6 +19,7 @@ from quantize.llama import Llama
 from quantize.report import TextFacts
 from quantize.texts import (
     Document,
+    Message,
     Use,
     conversations,
     load_documents,
@@ -30,6 +35,9 @@ N_TOKENS: Mapping[Use, int] = {
     Use.EVALUATION: 256,
 }
 """Of each text, at most."""
+_N_PROMPT_TOKENS = 1536
+"""Of a prompt of the runtime's, at most: what it has room for."""
+_DIALOGUES = (sys.executable, "-m", "edge.cli", "pack", "dialogues")
 _N_TEXTS = {Use.CALIBRATION: 48, Use.SEARCH: 3, Use.EVALUATION: 24}
 """At most."""
 _SHORTEST = 32
@@ -82,7 +90,8 @@ def load_texts(
         QuantizeError: ``texts_overlap``, ``texts_unreadable``, ``chat_template``,
             ``calibration_short``, ``evaluation_short``.
     """
-    own = [*_dialogues(pack, header), *python_topics()]
+    teller = _Teller(header)
+    own = [*_dialogues(pack, teller), *python_topics()]
     judged = [one for path in evaluation for one in load_documents(path)]
     known = {one.sha256 for one in judged}
     uses = shared_out(one for one in own if one.sha256 not in known)
@@ -91,8 +100,12 @@ def load_texts(
     if calibration:
         uses[Use.CALIBRATION] = [one for p in calibration for one in load_documents(p)]
     refuse_overlap(uses[Use.CALIBRATION], uses[Use.EVALUATION])
-    longest = max(N_TOKENS.values())
-    with Llama(base, n_tokens=longest, threads=1) as model:
+    if not calibration:
+        prompts = _prompts(pack, teller)
+        uses[Use.CALIBRATION] = [
+            prompts.get(one.name, one) for one in uses[Use.CALIBRATION]
+        ]
+    with Llama(base, n_tokens=1, threads=1) as model:
         chunks = {use: _chunks(model, uses[use], use) for use in Use}
     n_calibration = sum(map(len, chunks[Use.CALIBRATION]))
     if n_calibration < _FEWEST_CALIBRATION:
@@ -112,32 +125,75 @@ def load_texts(
     return Texts(chunks=chunks, facts=facts)
 
 
-def _dialogues(pack: str, header: Header) -> Iterator[Document]:
-    template = header.text("tokenizer.chat_template")
-    if not template:
+class _Teller:
+    """Tells conversations as a model's chat template does.
+
+    Args:
+        header: Of the model's file.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.template = header.text("tokenizer.chat_template")
+        spelled = header.metadata.get("tokenizer.ggml.tokens", ())
+        words = spelled if isinstance(spelled, tuple) else ()
+
+        def special(key: str) -> str:
+            number = header.number(f"tokenizer.ggml.{key}_token_id")
+            is_known = number is not None and 0 <= number < len(words)
+            return str(words[number]) if is_known and number is not None else ""
+
+        self._specials = {f"{key}_token": special(key) for key in ("bos", "eos")}
+
+    def told(self, messages: Sequence[Message]) -> str:
+        """Returns a conversation as text."""
+        return told(self.template, messages, self._specials)
+
+
+def _dialogues(pack: str, teller: _Teller) -> Iterator[Document]:
+    if not teller.template:
         return
-    spelled = header.metadata.get("tokenizer.ggml.tokens", ())
-    words = spelled if isinstance(spelled, tuple) else ()
-
-    def special(key: str) -> str:
-        number = header.number(f"tokenizer.ggml.{key}_token_id")
-        is_known = number is not None and 0 <= number < len(words)
-        return str(words[number]) if is_known and number is not None else ""
-
-    specials = {f"{key}_token": special(key) for key in ("bos", "eos")}
     for title, messages in conversations(load_pack(pack)):
-        yield Document(
-            name=title,
-            source=f"pack {pack}",
-            text=told(template, messages, specials),
+        yield Document(name=title, source=f"pack {pack}", text=teller.told(messages))
+
+
+def _prompts(pack: str, teller: _Teller) -> dict[str, Document]:
+    """Returns what the runtime makes of the same sentences, with answers, by name."""
+    if not teller.template:
+        return {}
+    done = subprocess.run(
+        [*_DIALOGUES, pack], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise QuantizeError(
+            "pack_failed",
+            f"The runtime ended with code {done.returncode} on the pack {pack}: "
+            f"{done.stderr.strip()[-300:]}",
+            f"`headside pack check {pack}` says more.",
         )
+    found, pack_name = {}, load_pack(pack).name
+    for line in done.stdout.splitlines():
+        row: Any = json.loads(line)
+        name = f"pack {pack_name}, intent {row['intent']}"
+        found[name] = Document(
+            name=name,
+            source=f"prompts of pack {pack}",
+            text=teller.told(row["messages"]),
+            is_prompt=True,
+        )
+    return found
 
 
 def _chunks(model: Llama, documents: Sequence[Document], use: Use) -> list[list[int]]:
-    chunks = [model.tokens(document.text)[: N_TOKENS[use]] for document in documents]
-    found = [chunk for chunk in chunks if len(chunk) >= _SHORTEST]
-    random.Random(1).shuffle(found)  # noqa: S311
-    return found[: _N_TEXTS[use]]
+    """Returns the tokens of texts; those that begin alike follow on each other."""
+    texts: list[list[int]] = []
+    prompts: list[list[int]] = []
+    for document in documents:
+        most = _N_PROMPT_TOKENS if document.is_prompt else N_TOKENS[use]
+        chunk = model.tokens(document.text)[:most]
+        if len(chunk) >= _SHORTEST:
+            (prompts if document.is_prompt else texts).append(chunk)
+    random.Random(1).shuffle(texts)  # noqa: S311
+    return [*prompts, *texts[: _N_TEXTS[use]]]
 
 
 def _facts(

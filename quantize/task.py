@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import subprocess
 import sys
 import tempfile
@@ -21,14 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from models.share import share_interval
 from quantize.child import Tell
 from quantize.divergence import Interval, interval
 from quantize.errors import QuantizeError
 
 _COMMAND = (sys.executable, "-m", "edge.cli", "intent", "choose")
 _FEWEST = 20
-_Z = 1.96
-"""Standard deviations of a normal distribution that hold 95 % of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +177,7 @@ def compared(
     return TaskSummary(
         kv_bits=kv_bits,
         n_items=n,
-        agreement=_wilson(same, n),
+        agreement=_share(same, n),
         n_acting=sum(bool(one["intents"]) for one, _ in pairs),
         valid=sum(other["is_whole"] for _, other in pairs) / n,
         reference_right=float(before.mean()),
@@ -219,13 +217,9 @@ _ROUNDED = 1e-6
 """Below it a probability is what writing it left."""
 
 
-def _wilson(n_right: int, n: int) -> Interval:
-    """Returns a share and its interval (Wilson, 1927)."""
-    share = n_right / n
-    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) * _Z
-    half /= 1 + _Z**2 / n
-    return Interval(mean=share, low=middle - half, high=min(1.0, middle + half))
+def _share(n_right: int, n: int) -> Interval:
+    low, high = share_interval(n_right, n)
+    return Interval(mean=n_right / n, low=low, high=high)
 
 
 def _whole(answers: Path) -> list[Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,13 @@ from edge.intent import Tier
 from models.errors import HeadsideError
 from models.pack_file import load_pack
 from models.store import Store
+
+
+class KvBits(StrEnum):
+    """Bits of each number that a model keeps of what it read."""
+
+    SIXTEEN = "16"
+    EIGHT = "8"
 
 
 def choose_command(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -43,7 +51,8 @@ def choose_command(  # noqa: PLR0913, PLR0917 - one parameter an option
         ),
     ] = None,
     kv_bits: Annotated[
-        int | None, typer.Option(min=8, max=16, help="16, or 8 for half the memory.")
+        KvBits | None,
+        typer.Option(help="Of each number that is kept; the device's otherwise."),
     ] = None,
     language: Language = "en",
     device: Device = "desktop",
@@ -65,7 +74,7 @@ def choose_command(  # noqa: PLR0913, PLR0917 - one parameter an option
             RuntimeOptions(
                 device=device,
                 threads=threads,
-                kv_bits=kv_bits,
+                kv_bits=int(kv_bits) if kv_bits else None,
                 tiers=(Tier.LLM,),
                 vad=ECHO,
                 asr=ECHO,

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from edge.evaluation.dialogues import dialogues
 from edge.pack_check import PackReport, check_pack
 from models.pack_file import load_pack, pack_names
 from models.store import Store
@@ -62,6 +63,27 @@ def list_packs(as_json: AsJson = False) -> None:
             f"{pack.title}, {_count(len(pack.intents), 'intent')}", style="not bold"
         )
         console.print(line)
+
+
+@app.command("dialogues")
+def dialogues_command(
+    pack: Annotated[str, typer.Argument(help="Name of a pack, or its folder.")],
+) -> None:
+    """Print what the language model is told of a pack's own sentences, as JSON.
+
+    One conversation a line, for each intent: the prompt as the runtime writes it, and
+    the answers that are right. It is what `headside quantize llm` calibrates with, and
+    can be read by anything that trains on chat messages:
+
+      headside pack dialogues explorer > explorer.jsonl
+    """
+    for dialogue in dialogues(load_pack(pack)):
+        messages = [
+            {"role": message.role.value, "content": message.text}
+            for message in dialogue.messages
+        ]
+        row = {"intent": dialogue.intent, "messages": messages}
+        typer.echo(json.dumps(row, ensure_ascii=False))
 
 
 def _as_row(report: PackReport) -> dict[str, object]:

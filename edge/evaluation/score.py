@@ -25,14 +25,13 @@ from models.pack import (
     TextList,
     Value,
 )
+from models.share import share_interval
 
 SPOT_M = 0.5
 """How far from a wanted place is still right."""
 _RELATIVE = 1e-6
 _TINY = 1e-9
 """Beside zero, where nothing is relative."""
-_Z = 1.959963984540054
-"""Of the normal distribution: 95 % lie within so many deviations."""
 NONE = "none"
 """In the confusion: no intent. A question back is ``clarify``."""
 CLARIFY = "clarify"
@@ -78,13 +77,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval of the share (Wilson 1927); None of nothing."""
-        if not self.n:
-            return None
-        share, z2 = self.n_right / self.n, _Z * _Z / self.n
-        centre = share + z2 / 2
-        spread = _Z * math.sqrt((share * (1 - share) + z2 / 4) / self.n)
-        low, high = (centre - spread) / (1 + z2), (centre + spread) / (1 + z2)
-        return max(0.0, min(low, share)), min(1.0, max(high, share))
+        return share_interval(self.n_right, self.n) if self.n else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from quantize.gguf import load_header
 from quantize.gguf_file import write_gguf
 from quantize.imatrix import Importance, gather, load_importance
 from quantize.kept import Kept
-from quantize.llama import Llama
+from quantize.llama import Llama, shared_beginnings
 
 MODEL = "smollm2-135m-instruct-q4_1"
 RNG = np.random.default_rng(5)
@@ -155,3 +155,45 @@ def test_a_real_model_is_heard_as_it_is(tmp_path: Path) -> None:
         exact = np.einsum("rc,rc->c", together, together)
         assert found.sums[name] == pytest.approx(exact, rel=1e-5)
         assert found.counts[name] == len(together)
+
+
+def test_a_beginning_that_texts_share_is_what_they_have_in_common() -> None:
+    chunks = [[1, 2, 3], [1, 2, 4, 5], [1, 2, 4, 5], [9]]
+
+    assert shared_beginnings(chunks) == [0, 2, 3, 0]
+    assert shared_beginnings([]) == []
+
+
+@pytest.mark.models
+def test_what_texts_begin_with_counts_once_and_is_known_to_the_rest() -> None:
+    (path,) = Store.default().path(MODEL).rglob("*.gguf")
+    with Llama(path, n_tokens=64, threads=1) as model:
+        first = model.tokens("The old lighthouse turns every night. Light the lamp.")
+        second = [*first[:8], *model.tokens(" Walk to the sea gate and wait.")]
+        name = "blk.29.ffn_down.weight"
+        alone = Importance()
+        gather(model, [second], alone, lambda _: None)
+        rows: list[np.ndarray] = []
+        model.listen(
+            second, lambda of, x, _: rows.append(x.copy()) if of == name else None
+        )
+        both = Importance()
+        gather(model, [first, second], both, lambda _: None)
+        # One that was killed after the first text goes on with another model.
+        rest = Importance()
+        gather(model, [first], rest, lambda _: None)
+    with Llama(path, n_tokens=64, threads=1) as model:
+        gather(model, [first, second], rest, lambda _: None)
+
+    n_shared = shared_beginnings([first, second])[1]
+    assert n_shared >= 8
+    assert both.counts[name] == len(first) + len(second) - n_shared
+    assert alone.counts[name] == len(second)
+    own = np.concatenate(rows).astype(np.float64)[n_shared:]
+    with_first = Importance()
+    with Llama(path, n_tokens=64, threads=1) as model:
+        gather(model, [first], with_first, lambda _: None)
+    added = both.sums[name] - with_first.sums[name]
+    assert added == pytest.approx((own**2).sum(axis=0), rel=1e-3, abs=1e-3)
+    for of, sums in both.sums.items():
+        assert np.array_equal(rest.sums[of], sums), of
