@@ -2,10 +2,10 @@
 
 Sentences are drawn from the pack's templates and labelled by the grammar tier; lines of
 ordinary talk, for which nothing is to be done, come between. A language model is taught
-with some (`train_adapter.py`), and others tell whether a quantized one still does the
-same. The lines depend on the pack and the seed alone.
+with the first ones (`train_adapter.py`), and those after them tell whether a quantized
+one still does the same. The lines depend on the pack alone, and no two are alike.
 
-    python benchmarks/orders.py 640 --seed 2 > orders.jsonl
+    python benchmarks/orders.py 640 > orders.jsonl
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ _TALK = Path(__file__).parents[1] / "edge" / "ordinary_talk.txt"
 _TALK_EVERY = 5
 _UNITS = {"m": ("metres", "meters"), "deg": ("degrees",), "": ("",)}
 _MOST_WORDS = 14
+_SEED = 1
+_N_TAUGHT = 2800
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +78,32 @@ class _Speaker:
         return None
 
 
-def orders(pack: Pack, n: int, *, seed: int) -> Iterator[dict[str, Any]]:
-    """Yields lines, as `headside eval` reads them.
+def taught(pack: Pack) -> list[dict[str, Any]]:
+    """Returns the lines that a model is taught, as `headside eval` reads them."""
+    with closing(_orders(pack)) as lines:
+        return list(islice(lines, _N_TAUGHT))
+
+
+def asked(pack: Pack, n: int) -> list[dict[str, Any]]:
+    """Returns others, for what was taught.
+
+    The sentences that stand in the pack are not among them: they calibrate.
 
     Args:
         pack: Whose sentences.
         n: How many.
-        seed: Of the choices.
     """
-    chance = random.Random(seed)  # noqa: S311
+    own = {test.sentence for intent in pack.intents for test in intent.tests}
+    own |= {line.text for intent in pack.intents for line in intent.like}
+    with closing(_orders(pack)) as lines:
+        others = (
+            line for line in islice(lines, _N_TAUGHT, None) if line["text"] not in own
+        )
+        return list(islice(others, n))
+
+
+def _orders(pack: Pack) -> Generator[dict[str, Any]]:
+    chance = random.Random(_SEED)  # noqa: S311
     talk = _TALK.read_text().splitlines()
     chance.shuffle(talk)
     speaker = _Speaker(pack=pack, random=chance)
@@ -92,7 +113,7 @@ def orders(pack: Pack, n: int, *, seed: int) -> Iterator[dict[str, Any]]:
     intents = [one for one in pack.intents if not one.high_risk]
     seen: set[str] = set()
     try:
-        while len(seen) < n:
+        while True:
             if talk and len(seen) % _TALK_EVERY == _TALK_EVERY - 1:
                 text, meant = talk.pop(), []
             else:
@@ -110,7 +131,7 @@ def orders(pack: Pack, n: int, *, seed: int) -> Iterator[dict[str, Any]]:
             if text in seen:
                 continue
             seen.add(text)
-            yield {"id": f"{seed}-{len(seen)}", "text": text, "intents": meant}
+            yield {"id": f"{_SEED}-{len(seen)}", "text": text, "intents": meant}
     finally:
         runtime.close()
 
@@ -120,9 +141,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("n", type=int)
     parser.add_argument("--pack", default="explorer")
-    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    for row in orders(load_pack(given.pack, "en"), given.n, seed=given.seed):
+    for row in asked(load_pack(given.pack, "en"), given.n):
         sys.stdout.write(json.dumps(row) + "\n")
 
 

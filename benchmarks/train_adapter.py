@@ -27,7 +27,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from benchmarks.orders import orders
+from benchmarks.orders import taught
 from edge.build import RuntimeOptions, build_runtime
 from edge.engines import ECHO
 from edge.evaluation.items import scene_of
@@ -39,7 +39,7 @@ from models.pack import Pack
 from models.pack_file import load_pack
 from models.store import Store
 
-N_TAUGHT, SEED = 2800, 1
+_SEED = 1
 _TARGETS = (
     "q_proj",
     "k_proj",
@@ -67,20 +67,18 @@ class Lesson:
     answer: tuple[int, ...]
 
 
-def lessons(pack: Pack, model: Path, n: int, seed: int) -> list[Lesson]:
+def lessons(pack: Pack, model: Path) -> list[Lesson]:
     """Returns lines in the runtime's prompts, with their answers.
 
     Args:
         pack: Whose lines.
         model: A GGUF file with the tokens.
-        n: How many lines.
-        seed: Of their choice.
     """
     options = RuntimeOptions(tiers=(Tier.LLM,), vad=ECHO, asr=ECHO, llm=str(model))
     runtime = build_runtime(pack, Store.default(), options)
     runtime.set_scene(scene_of(pack, None))
     found = []
-    for row in orders(pack, n, seed=seed):
+    for row in taught(pack):
         intents = [_intent(pack, one) for one in row["intents"]]
         lesson = _lesson(runtime, row["text"], write_answer(intents, _REPLY))
         if lesson is not None:
@@ -116,17 +114,17 @@ def _lesson(runtime: Runtime, text: str, answer: str) -> Lesson | None:
     return Lesson(tokens[:n_opening], tokens[n_opening:n_said], answered)
 
 
-def train(folder: Path, taught: list[Lesson], out: Path, *, minutes: float) -> None:
+def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> None:
     """Teaches, and saves the adapter.
 
     Args:
         folder: The model, as the Hugging Face hub has them.
-        taught: Lines.
+        lines: That are taught.
         out: Where the adapter goes.
         minutes: How long.
     """
-    torch.manual_seed(SEED)
-    chance = random.Random(SEED)  # noqa: S311
+    torch.manual_seed(_SEED)
+    chance = random.Random(_SEED)  # noqa: S311
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     config = LoraConfig(
         r=_RANK,
@@ -138,7 +136,7 @@ def train(folder: Path, taught: list[Lesson], out: Path, *, minutes: float) -> N
     llama: Any = model.get_base_model()
     weights = [one for one in model.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.0)
-    opening = torch.tensor([taught[0].opening])
+    opening = torch.tensor([lines[0].opening])
     began, n, mean = time.monotonic(), 0, 0.0
     cached: Any = None
     while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
@@ -148,7 +146,7 @@ def train(folder: Path, taught: list[Lesson], out: Path, *, minutes: float) -> N
             if n % _REFRESH == 0:
                 with torch.no_grad():
                     cached = llama.model(opening, use_cache=True).past_key_values
-            loss = _loss(llama, cached, chance.sample(taught, _BATCH))
+            loss = _loss(llama, cached, chance.sample(lines, _BATCH))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -210,9 +208,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25.0)
     given = parser.parse_args()
     pack = load_pack(given.pack, "en")
-    taught = lessons(pack, given.gguf, N_TAUGHT, SEED)
-    sys.stderr.write(f"{len(taught)} of {N_TAUGHT} lines\n")
-    train(given.folder, taught, given.out, minutes=given.minutes)
+    train(given.folder, lessons(pack, given.gguf), given.out, minutes=given.minutes)
 
 
 if __name__ == "__main__":

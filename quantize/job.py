@@ -23,6 +23,7 @@ from quantize.source import Source
 FACTORS = "factors"
 MODEL, RECIPE, IMATRIX = "model.gguf", "recipe.toml", "imatrix.gguf"
 REPORT, PAGE = "report.json", "report.html"
+BESIDE = "adapter beside"
 THIS = "this"
 """What the model that is made is called beside those it is compared with."""
 
@@ -75,6 +76,8 @@ class Request:
     pack: str = "explorer"
     compared: tuple[str, ...] = ()
     """Presets that are made and measured beside it."""
+    compares_adapter: bool = False
+    """The same types with the adapters left beside the base are measured, too."""
     allows_quantized: bool = False
     task: Path | None = None
     """Lines on which it has to do what its source does, in the runtime."""
@@ -112,6 +115,8 @@ class Job:
     """All of the source, as a GGUF file of float32."""
     base: Path
     """What is quantized: the same, or without some layers."""
+    bare: Path | None
+    """The base without its adapters, where that is compared."""
     without_layers: tuple[int, ...]
     header: Header
     """Of the base."""

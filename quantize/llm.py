@@ -71,6 +71,12 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             load_task(request.task, request.pack)
         if request.device:
             device_profile(request.device)
+        if request.compares_adapter and not request.adapters:
+            raise QuantizeError(
+                "adapter_absent",
+                "There is no adapter to leave beside the base.",
+                "Name it with --adapter, or leave out --compare adapter.",
+            )
         source = load_source(request.source)
         if not request.allows_quantized:
             require_unquantized(source)
@@ -89,7 +95,7 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
                 evaluation=request.evaluation,
             )
         layers = _pruned_layers(request, reference, texts, clock)
-        base = _without(reference, layers, kept, clock)
+        base = _without(reference, layers, kept.path("without"), clock)
         measured = Kept(sha256, texts.measured_sha256, *map(str, layers))
         imatrix = request.imatrix
         if imatrix is None and request.uses_imatrix:
@@ -100,6 +106,7 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             source_sha256=sha256,
             reference=reference,
             base=base,
+            bare=_bare(request, source, layers, kept, clock),
             without_layers=layers,
             header=load_header(base),
             texts=texts,
@@ -165,6 +172,7 @@ def _require_room(request: Request, source: Source) -> None:
     is_ready = source.types == (FLOAT,) and source.kind is Kind.GGUF
     # The base, what it was merged from, what is mended, and the factors, about.
     n_copies = (not is_ready) + bool(request.adapters) + 2 * request.is_mended
+    n_copies += 2 * request.compares_adapter
     require_free(cache, 4 * source.n_weights * n_copies)
     require_free(out, 2 * source.n_weights * (1 + len(request.compared)))
 
@@ -226,15 +234,29 @@ def _pruned_layers(
         )
 
 
-def _without(reference: Path, layers: Sequence[int], kept: Kept, clock: Clock) -> Path:
+def _bare(
+    request: Request, source: Source, layers: Sequence[int], kept: Kept, clock: Clock
+) -> Path | None:
+    """Returns the base without its adapters, where that is asked for."""
+    if not request.compares_adapter:
+        return None
+    bare = kept.path("bare.gguf")
+    if not bare.exists():
+        with clock.at("converting the base alone"):
+            tell = clock.stage.tell
+            convert(source.path, bare, type_="f32", name=source.name, tell=tell)
+    return _without(bare, layers, kept.path("bare-without"), clock)
+
+
+def _without(whole: Path, layers: Sequence[int], named: Path, clock: Clock) -> Path:
     """Returns the model without some layers."""
     if not layers:
-        return reference
-    base = kept.path(f"without-{'-'.join(map(str, layers))}.gguf")
+        return whole
+    base = named.with_name(f"{named.name}-{'-'.join(map(str, layers))}.gguf")
     if not base.exists():
         with clock.at("leaving layers out"):
             quantize_by(
-                reference, base, FLOAT, imatrix=None, threads=1, without_layers=layers
+                whole, base, FLOAT, imatrix=None, threads=1, without_layers=layers
             )
     return base
 

@@ -27,6 +27,7 @@ from quantize.report import Method, Report
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20}
 _UNITS |= {"gi": 1 << 30}
+_ADAPTER = "adapter"
 _LINE_EVERY_S = 5.0
 _USUAL_BITS = 5.0
 """Per weight, where nothing is asked for."""
@@ -105,7 +106,11 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
     ] = "explorer",
     compared: Annotated[
         list[str] | None,
-        typer.Option("--compare", help="A preset to measure beside it."),
+        typer.Option(
+            "--compare",
+            help="A preset to measure beside it; adapter: the same types, with the "
+            "adapter left beside the base.",
+        ),
     ] = None,
     threads: Annotated[
         int, typer.Option(help="How many work.", min=1, max=256)
@@ -156,7 +161,8 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         calibration=tuple(calibration or ()),
         evaluation=tuple(evaluation or ()),
         pack=pack,
-        compared=tuple(_preset(name) for name in compared or ()),
+        compared=tuple(_preset(name) for name in compared or () if name != _ADAPTER),
+        compares_adapter=_ADAPTER in (compared or ()),
         allows_quantized=quantized_source,
         guard_kl=guard_kl,
         guard_same_top=guard_same_top,

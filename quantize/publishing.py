@@ -8,11 +8,24 @@ from pathlib import Path
 
 from models.disk import write_whole
 from quantize.assignment import is_quantizable, quantize_by
+from quantize.beside import adapter_bytes, write_beside
 from quantize.comparison import compare
 from quantize.compensation import write_mended
+from quantize.divergence import summary
 from quantize.gguf import load_header
 from quantize.guard import Guard
-from quantize.job import IMATRIX, MODEL, PAGE, RECIPE, REPORT, THIS, Clock, Job, Plan
+from quantize.job import (
+    BESIDE,
+    IMATRIX,
+    MODEL,
+    PAGE,
+    RECIPE,
+    REPORT,
+    THIS,
+    Clock,
+    Job,
+    Plan,
+)
 from quantize.llm_manifest import manifest_name, save_manifest
 from quantize.llm_report import (
     file_facts,
@@ -26,7 +39,7 @@ from quantize.llm_report import (
     tools,
 )
 from quantize.recipe import Recipe, save_recipe
-from quantize.report import Report, Sample, save_report
+from quantize.report import Method, Report, Sample, save_report
 from quantize.report_html import as_html
 from quantize.task import Actor, TaskSummary, act, compared, load_task
 from quantize.texts import Use
@@ -131,14 +144,23 @@ def _evaluated(
     request, source, threads = job.request, job.source, job.request.threads
     texts = job.texts.chunks[Use.EVALUATION]
     tell = clock.stage.tell
-    with clock.at("evaluating"):
-        apart = compare(job.reference, models, texts, threads=threads, tell=tell)
+    beside = job.kept.path("beside.gguf")
+    try:
+        all_ = {**models, **_beside(job, plan, models[THIS], beside, clock)}
+        with clock.at("evaluating"):
+            apart = compare(job.reference, all_, texts, threads=threads, tell=tell)
+    finally:
+        beside.unlink(missing_ok=True)
     with clock.at("writing"):
         everyone = {_SOURCE: job.reference, **models}
         prompts = [chunk[:_PROMPT] for chunk in texts[:_N_PROMPTS]]
         written = write(everyone, prompts, threads=threads, tell=tell)
     tasks = _tasks(job, models[THIS], clock)
     methods = methods_of(models, apart, written)
+    if BESIDE in apart:
+        n_bytes = methods[0].n_bytes + adapter_bytes(request.adapters)
+        found = summary(apart[BESIDE])
+        methods.append(Method(name=BESIDE, n_bytes=n_bytes, summary=found, speed=None))
     guard = Guard.for_model(
         source.n_weights,
         kl_mean=request.guard_kl,
@@ -177,6 +199,24 @@ def _evaluated(
         tools=tools(),
         seconds=clock.seconds,
     )
+
+
+def _beside(
+    job: Job, plan: Plan, made: Path, out: Path, clock: Clock
+) -> dict[str, Path]:
+    """Returns what does as the base with its adapters beside it, where that is asked.
+
+    In the types of what was made.
+    """
+    if job.bare is None:
+        return {}
+    tensors = load_header(made).tensors
+    types = {one.name: one.type for one in tensors if is_quantizable(one)}
+    with clock.at("leaving the adapter beside"):
+        rounding = job.rounding(is_mended=plan.is_mended)
+        tell = clock.stage.tell
+        write_beside(job.base, job.bare, out, types, rounding, tell=tell)
+    return {BESIDE: out}
 
 
 def _tasks(job: Job, made: Path, clock: Clock) -> list[TaskSummary]:
