@@ -3,7 +3,9 @@
 The model is shown the runtime's own prompts with the first lines that `orders.py`
 draws, and what the runtime's constraint asks for, up to the reply. All prompts begin
 with the same 800 tokens; these are read once every few steps, without learning from
-them, so that it takes minutes on two processors. Adapters are saved as PEFT has them,
+them, so that it takes minutes on two processors. Meanwhile the weights of the base are
+moved about, ever more, up to what rounding to four bits does: what is learned that only
+one exact set of weights can do is lost with them. Adapters are saved as PEFT has them,
 in float16.
 
     python benchmarks/off_grid.py plain smollm
@@ -51,6 +53,10 @@ _TARGETS = (
 )
 _RANK, _ALPHA, _RATE = 16, 32, 1e-3
 _BATCH, _REFRESH = 16, 8
+_BLOCK, _LEVELS = 32, 15
+"""Numbers that are rounded together, and steps between the least and the largest."""
+_CALM_END = 0.6
+"""Share of the time after which weights are moved as far as they ever are."""
 _IGNORED = -100
 _REPLY = "All right."
 """It is not taught."""
@@ -136,6 +142,11 @@ def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> No
     llama: Any = model.get_base_model()
     weights = [one for one in model.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.0)
+    disturbed = [
+        _Disturbed(one)
+        for name, one in model.named_parameters()
+        if one.ndim == 2 and "lora_" not in name
+    ]
     opening = torch.tensor([lines[0].opening])
     began, n, mean = time.monotonic(), 0, 0.0
     cached: Any = None
@@ -145,6 +156,8 @@ def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> No
         with torch.autocast("cpu", torch.bfloat16):
             if n % _REFRESH == 0:
                 with torch.no_grad():
+                    for one in disturbed:
+                        one.move(min(1.0, share / _CALM_END))
                     cached = llama.model(opening, use_cache=True).past_key_values
             loss = _loss(llama, cached, chance.sample(lines, _BATCH))
         optimiser.zero_grad()
@@ -161,6 +174,25 @@ def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> No
     config_json = json.loads(written.read_text())
     config_json["base_model_name_or_path"] = _BASE
     written.write_text(json.dumps(config_json, indent=2) + "\n")
+
+
+class _Disturbed:
+    """A weight that is moved at random, as far as rounding to four bits would.
+
+    Args:
+        weight: (outputs, inputs); what it is now is where it is moved from.
+    """
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self._weight = weight
+        self._blocks = weight.detach().reshape(-1, _BLOCK).clone()
+        span = self._blocks.amax(dim=1) - self._blocks.amin(dim=1)
+        self._steps = (span / _LEVELS)[:, None]
+
+    def move(self, amount: float) -> None:
+        """Moves it by up to half a step, times an amount."""
+        apart = (torch.rand_like(self._blocks) - 0.5) * self._steps * amount
+        self._weight.copy_((self._blocks + apart).reshape(self._weight.shape))
 
 
 def _loss(llama: Any, cached: Any, some: list[Lesson]) -> torch.Tensor:

@@ -47,6 +47,10 @@ class Guard:
             ),
         ]
 
+    def of_words(self, kl: float) -> Limit:
+        """Returns the limit of what goes with words that are left out."""
+        return _at_most("kl_mean of the words left out", self.kl_mean, kl)
+
 
 def _at_most(name: str, limit: float, found: float) -> Limit:
     return Limit(name=name, limit=limit, found=found, is_met=found <= limit)

@@ -19,6 +19,7 @@ from quantize.llm_report import sha256_of
 from quantize.llm_texts import Texts
 from quantize.search import Goal, Sensitivity
 from quantize.source import Source
+from quantize.words_left import WordsLeft
 
 FACTORS = "factors"
 MODEL, RECIPE, IMATRIX = "model.gguf", "recipe.toml", "imatrix.gguf"
@@ -67,6 +68,8 @@ class Request:
     budget_bytes: int = 0
     """Of the file; 0 where bits per weight decide."""
     bits_per_weight: float = 0.0
+    n_words: int = 0
+    """That stay; 0 for all."""
     n_pruned: int = 0
     """Layers that are left out, those that are needed least."""
     goal: str = "size"
@@ -112,11 +115,13 @@ class Job:
     source: Source
     source_sha256: str
     reference: Path
-    """All of the source, as a GGUF file of float32."""
+    """All of the source, as a GGUF file of float32; or with fewer words."""
     base: Path
     """What is quantized: the same, or without some layers."""
     bare: Path | None
     """The base without its adapters, where that is compared."""
+    words: WordsLeft | None
+    """Where some are left out."""
     without_layers: tuple[int, ...]
     header: Header
     """Of the base."""

@@ -8,7 +8,6 @@ begins with the search done.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,17 @@ from pathlib import Path
 from models.device import device_profile
 from models.disk import locked, require_free
 from models.store import cache_root
-from quantize.adapters import merge
-from quantize.assignment import FLOAT, is_quantizable, quantize_by
+from quantize.assignment import FLOAT, is_quantizable
+from quantize.bases import (
+    converted,
+    layers_left_out,
+    with_words,
+    without_adapters,
+    without_layers,
+    words_that_stay,
+)
 from quantize.child import Tell
 from quantize.comparison import compare
-from quantize.conversion import convert
 from quantize.errors import QuantizeError
 from quantize.factors import INDEX, gather_factors
 from quantize.gguf import Header, load_header
@@ -32,8 +37,6 @@ from quantize.llama import Llama
 from quantize.llm_report import methods_of, sha256_of
 from quantize.llm_texts import Texts, load_texts
 from quantize.opening import check_opens
-from quantize.parity import check_parity
-from quantize.pruning import least_needed
 from quantize.publishing import publish
 from quantize.recipe import Recipe, load_recipe
 from quantize.report import Method, Report
@@ -85,17 +88,14 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
         sha256 = _fingerprint(source, request.adapters)
     kept = Kept(sha256)
     with locked(kept.path("lock"), lambda: stage.begin("waiting for another run")):
-        reference = _base(request, source, kept, clock)
-        with clock.at("reading the texts"):
-            texts = load_texts(
-                reference,
-                load_header(reference),
-                pack=request.pack,
-                calibration=request.calibration,
-                evaluation=request.evaluation,
-            )
-        layers = _pruned_layers(request, reference, texts, clock)
-        base = _without(reference, layers, kept.path("without"), clock)
+        reference = converted(request, source, kept, clock)
+        texts = _texts(request, reference, clock)
+        words = words_that_stay(request, reference, texts, clock)
+        if words is not None:
+            reference = with_words(reference, words, kept, clock)
+            texts = _texts(request, reference, clock)
+        layers = layers_left_out(request, reference, texts, clock)
+        base = without_layers(reference, layers, kept, clock)
         measured = Kept(sha256, texts.measured_sha256, *map(str, layers))
         imatrix = request.imatrix
         if imatrix is None and request.uses_imatrix:
@@ -106,7 +106,8 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             source_sha256=sha256,
             reference=reference,
             base=base,
-            bare=_bare(request, source, layers, kept, clock),
+            bare=without_adapters(request, source, words, layers, kept, clock),
+            words=words,
             without_layers=layers,
             header=load_header(base),
             texts=texts,
@@ -172,93 +173,20 @@ def _require_room(request: Request, source: Source) -> None:
     is_ready = source.types == (FLOAT,) and source.kind is Kind.GGUF
     # The base, what it was merged from, what is mended, and the factors, about.
     n_copies = (not is_ready) + bool(request.adapters) + 2 * request.is_mended
-    n_copies += 2 * request.compares_adapter
+    n_copies += 2 * request.compares_adapter + bool(request.n_words)
     require_free(cache, 4 * source.n_weights * n_copies)
     require_free(out, 2 * source.n_weights * (1 + len(request.compared)))
 
 
-def _base(request: Request, source: Source, kept: Kept, clock: Clock) -> Path:
-    """Returns the GGUF file of float32 that is quantized."""
-    tell, base = clock.stage.tell, kept.path("base.gguf")
-    if source.kind is Kind.GGUF:
-        if request.adapters:
-            raise QuantizeError(
-                "adapter_needs_folder",
-                "An adapter is merged into a Hugging Face folder, not a GGUF file.",
-                "Name the folder of the base model.",
-            )
-        with clock.at("opening the source"):
-            check_opens(source.path)
-        if source.types == (FLOAT,):
-            return source.path
-        if not base.exists():
-            with clock.at("reading it as float32"):
-                quantize_by(
-                    source.path, base, FLOAT, imatrix=None, threads=request.threads
-                )
-    if base.exists():
-        return base
-    folder = source.path
-    if request.adapters:
-        folder = kept.path("merged")
-        with clock.at("merging adapters"):
-            shutil.rmtree(folder, ignore_errors=True)
-            merge(source.path, request.adapters, folder, tell=tell)
-    converted = kept.path("converted.gguf")
-    with clock.at("converting"):
-        # Of 16 bits, llama.cpp would round what it multiplies with: no parity.
-        convert(folder, converted, type_="f32", name=source.name, tell=tell)
-    with clock.at("checking the conversion"):
-        check_parity(folder, converted, threads=request.threads, tell=tell)
-    converted.replace(base)
-    shutil.rmtree(kept.path("merged"), ignore_errors=True)
-    return base
-
-
-def _pruned_layers(
-    request: Request, reference: Path, texts: Texts, clock: Clock
-) -> tuple[int, ...]:
-    """Returns the layers that are left out."""
-    if request.recipe is not None:
-        return load_recipe(request.recipe).without_layers
-    if not request.n_pruned:
-        return ()
-    with clock.at("measuring layers"):
-        return least_needed(
+def _texts(request: Request, reference: Path, clock: Clock) -> Texts:
+    with clock.at("reading the texts"):
+        return load_texts(
             reference,
-            load_header(reference).size("block_count") or 0,
-            texts.chunks[Use.SEARCH],
-            request.n_pruned,
-            threads=request.threads,
-            tell=clock.stage.tell,
+            load_header(reference),
+            pack=request.pack,
+            calibration=request.calibration,
+            evaluation=request.evaluation,
         )
-
-
-def _bare(
-    request: Request, source: Source, layers: Sequence[int], kept: Kept, clock: Clock
-) -> Path | None:
-    """Returns the base without its adapters, where that is asked for."""
-    if not request.compares_adapter:
-        return None
-    bare = kept.path("bare.gguf")
-    if not bare.exists():
-        with clock.at("converting the base alone"):
-            tell = clock.stage.tell
-            convert(source.path, bare, type_="f32", name=source.name, tell=tell)
-    return _without(bare, layers, kept.path("bare-without"), clock)
-
-
-def _without(whole: Path, layers: Sequence[int], named: Path, clock: Clock) -> Path:
-    """Returns the model without some layers."""
-    if not layers:
-        return whole
-    base = named.with_name(f"{named.name}-{'-'.join(map(str, layers))}.gguf")
-    if not base.exists():
-        with clock.at("leaving layers out"):
-            quantize_by(
-                whole, base, FLOAT, imatrix=None, threads=1, without_layers=layers
-            )
-    return base
 
 
 def _imatrix(

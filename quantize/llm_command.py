@@ -79,6 +79,14 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
             "machine as well. speed: time above all, in types that are fast on ARM.",
         ),
     ] = "size",
+    words: Annotated[
+        int,
+        typer.Option(
+            help="Keep so many words of the vocabulary, such as 16000: those of the "
+            "texts, then the most frequent. All can still be spelled, in pieces.",
+            min=0,
+        ),
+    ] = 0,
     prune_layers: Annotated[
         int, typer.Option(help="Leave so many layers out: those needed least.", min=0)
     ] = 0,
@@ -157,6 +165,7 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         budget_bytes=_bytes(budget),
         bits_per_weight=bpw or _USUAL_BITS,
         goal=_goal(goal),
+        n_words=words,
         n_pruned=prune_layers,
         calibration=tuple(calibration or ()),
         evaluation=tuple(evaluation or ()),

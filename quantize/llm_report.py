@@ -18,6 +18,7 @@ from quantize.inspection import inspect
 from quantize.report import FileFacts, Limit, Method, Report, TensorFacts
 from quantize.search import Goal, Sensitivity, assign
 from quantize.source import Source
+from quantize.words_left import WordsLeft
 from quantize.writing import Written
 
 _K_BLOCK = 256
@@ -100,7 +101,11 @@ def kl_by_position(documents: Sequence[Divergence]) -> list[float]:
 
 
 def notes_on(
-    source: Source, base: Header, made: Header, without_layers: Sequence[int]
+    source: Source,
+    base: Header,
+    made: Header,
+    without_layers: Sequence[int],
+    words: WordsLeft | None,
 ) -> list[str]:
     """Returns what a reader of the figures has to know."""
     notes = []
@@ -109,6 +114,8 @@ def notes_on(
             f"The source had been quantized before ({', '.join(source.types)}): the "
             "losses here are against that, not against the original."
         )
+    if words is not None:
+        notes.append(words.told)
     if without_layers:
         numbers = ", ".join(map(str, without_layers))
         notes.append(f"Layers left out, as they were needed least: {numbers}.")

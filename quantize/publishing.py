@@ -133,6 +133,8 @@ def _save_recipe(job: Job, plan: Plan, model: Path, folder: Path) -> None:
         mended_sha256=calibration if plan.is_mended else "",
         types={one.name: one.type for one in tensors if is_quantizable(one)},
         without_layers=job.without_layers,
+        n_words=len(job.words.keep) if job.words else 0,
+        words_sha256=job.words.sha256 if job.words else "",
     )
     save_recipe(folder / RECIPE, recipe)
 
@@ -183,6 +185,7 @@ def _evaluated(
         kl_by_position=kl_by_position(apart[THIS]),
         limits=[
             *guard.judged(methods[0].summary, [t for t in tasks if t.kv_bits == kept]),
+            *([guard.of_words(job.words.kl)] if job.words else ()),
             *([memory_limit(made, request.device)] if request.device else ()),
         ],
         samples=[
@@ -195,7 +198,7 @@ def _evaluated(
             )
         ],
         tasks=tasks,
-        notes=notes_on(source, job.header, made, job.without_layers),
+        notes=notes_on(source, job.header, made, job.without_layers, job.words),
         tools=tools(),
         seconds=clock.seconds,
     )

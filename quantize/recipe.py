@@ -33,6 +33,10 @@ class Recipe:
     """By tensor."""
     without_layers: tuple[int, ...] = ()
     """Numbers of layers that are left out, rising."""
+    n_words: int = 0
+    """That stay; 0 for all."""
+    words_sha256: str = ""
+    """Of their numbers, where not all stay."""
 
 
 def save_recipe(path: Path, recipe: Recipe) -> None:
@@ -43,6 +47,8 @@ def save_recipe(path: Path, recipe: Recipe) -> None:
         f'imatrix_sha256 = "{recipe.imatrix_sha256}"',
         f'mended_sha256 = "{recipe.mended_sha256}"',
         f"without_layers = {list(recipe.without_layers)}",
+        f"n_words = {recipe.n_words}",
+        f'words_sha256 = "{recipe.words_sha256}"',
         "",
         "[types]",
         *(f'"{name}" = "{type_.name}"' for name, type_ in recipe.types.items()),
@@ -74,12 +80,17 @@ def load_recipe(path: Path) -> Recipe:
         isinstance(layer, int) and layer >= 0 for layer in layers
     ):
         raise _broken(path, "without_layers names no layers")
+    n_words = found.get("n_words", 0)
+    if not isinstance(n_words, int) or n_words < 0:
+        raise _broken(path, "n_words is no number of words")
     return Recipe(
         source_sha256=_text(path, found, "source_sha256"),
         imatrix_sha256=_text(path, found, "imatrix_sha256"),
         mended_sha256=_text(path, found, "mended_sha256"),
         types={tensor: named(name) for tensor, name in types.items()},
         without_layers=tuple(layers),
+        n_words=n_words,
+        words_sha256=_text(path, {"words_sha256": "", **found}, "words_sha256"),
     )
 
 

@@ -170,6 +170,37 @@ def test_not_all_layers_can_be_left_out(request_: Request) -> None:
     assert failed.value.code == "prune_too_many"
 
 
+def test_words_can_be_left_out(request_: Request, tmp_path: Path) -> None:
+    report = quantized(replace(request_, preset="q8_0", n_words=12000), Stage())
+
+    made = load_header(request_.out / MODEL)
+    words = made.metadata["tokenizer.ggml.tokens"]
+    assert isinstance(words, tuple)
+    assert len(words) == 12000
+    assert {t.shape[1] for t in made.tensors if t.name == "token_embd.weight"} == {
+        12000
+    }
+    (note,) = (note for note in report.notes if "words stay" in note)
+    assert note.startswith("12,000 of 49,152 words stay.")
+    limit = next(one for one in report.limits if "words left out" in one.name)
+    # Random weights find all words as likely: ln(49152 / 12000).
+    assert limit.found == pytest.approx(1.41, abs=0.1)
+    again = by_its_recipe(request_, tmp_path)
+    quantized(again, Stage())
+    assert sha256(again.out / MODEL) == sha256(request_.out / MODEL)
+
+    # Of other texts it would keep other words.
+    german = {"text": "Zwölf Boxkämpfer jagen Viktor quer über den Sylter Deich. " * 20}
+    lines = [request_.calibration[0].read_text(), json.dumps(german)]
+    other = replace(again, out=tmp_path / "other")
+    (tmp_path / "more.jsonl").write_text("\n".join(lines))
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(other, calibration=(tmp_path / "more.jsonl",)), Stage())
+
+    assert failed.value.code == "recipe_words"
+
+
 def test_a_recipe_is_for_the_same_texts(request_: Request, tmp_path: Path) -> None:
     quantized(request_, Stage())
     others = tmp_path / "others.jsonl"
