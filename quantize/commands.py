@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,15 @@ from rich.text import Text
 from models.disk import size_text
 from models.plain import CONTROLS
 from quantize.gguf import Header, load_header
-from quantize.inspection import FAST_ON_ARM, K_BLOCK, Inspection, as_row, inspect
+from quantize.inspection import (
+    FAST_ON_ARM,
+    K_BLOCK,
+    ImatrixInspection,
+    Inspection,
+    as_row,
+    inspect,
+    inspect_imatrix,
+)
 from quantize.llm_command import compare_command, llm_command
 
 app = typer.Typer(
@@ -43,12 +52,16 @@ def inspect_command(
 ) -> None:
     """Say what a model file is: types, bits per weight, template, tokeniser.
 
-    Only the header is read, and believed only where it agrees with the file's size. No
-    model is loaded.
+    Of an importance matrix: how much was read, and of what. Only the header is read,
+    and believed only where it agrees with the file's size. No model is loaded.
 
     Example: headside quantize inspect model.gguf
     """
     header = load_header(file)
+    importance = inspect_imatrix(header)
+    if importance is not None:
+        _show_imatrix(importance, as_json=as_json)
+        return
     found = inspect(header)
     if as_json:
         row = as_row(found)
@@ -70,11 +83,31 @@ def inspect_command(
         _show_tensors(console, header)
 
 
+def _show_imatrix(found: ImatrixInspection, *, as_json: bool) -> None:
+    if as_json:
+        row = {"general_type": "imatrix", **asdict(found)}
+        typer.echo(json.dumps(row, indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    _row(console, "file", "an importance matrix: how much each column is used")
+    _row(console, "tensors", str(found.n_weights))
+    _row(
+        console,
+        "read",
+        f"{found.n_chunks} texts of {found.chunk_tokens} tokens at most",
+    )
+    _row(console, "of", ", ".join(found.datasets) or "what the file does not say")
+
+
+def _row(console: Console, label: str, text: str) -> None:
+    line = Text(f"{label:>11}  ", style="dim")
+    line.append(text.translate(CONTROLS), style="not dim")
+    console.print(line)
+
+
 def _show(console: Console, found: Inspection) -> None:
     def row(label: str, text: str) -> None:
-        line = Text(f"{label:>11}  ", style="dim")
-        line.append(text.translate(CONTROLS), style="not dim")
-        console.print(line)
+        _row(console, label, text)
 
     row("model", found.name or "without a name")
     row("made as", f"{found.architecture or 'unknown'}, {_built(found)}")

@@ -139,6 +139,32 @@ def inspect(header: Header) -> Inspection:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImatrixInspection:
+    """What is known of an importance matrix, as `quantize.imatrix` writes them."""
+
+    n_weights: int
+    """Tensors that it tells of."""
+    n_chunks: int
+    chunk_tokens: int
+    """Of the longest text, at most."""
+    datasets: tuple[str, ...]
+    """Names of what was read."""
+
+
+def inspect_imatrix(header: Header) -> ImatrixInspection | None:
+    """Returns what an importance matrix is; None of any other file."""
+    if header.text("general.type") != "imatrix":
+        return None
+    datasets = header.metadata.get("imatrix.datasets", ())
+    return ImatrixInspection(
+        n_weights=sum(one.name.endswith(".in_sum2") for one in header.tensors),
+        n_chunks=header.number("imatrix.chunk_count") or 0,
+        chunk_tokens=header.number("imatrix.chunk_size") or 0,
+        datasets=tuple(map(str, datasets)) if isinstance(datasets, tuple) else (),
+    )
+
+
 def as_row(found: Inspection) -> dict[str, Any]:
     """Returns the same for machines."""
     return {

@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from models.store import Store
 from quantize.commands import app
 from quantize.gguf import load_header
+from quantize.imatrix import Importance
 from quantize.inspection import Inspection, inspect
 from tests.quantize.test_gguf import F32, Q4_0, File, entry, tensor
 
@@ -160,6 +162,26 @@ def test_the_command_tells_machines(tmp_path: Path, mixed: File) -> None:
         "shape": [96, 8],
         "type": "q4_0",
         "n_bytes": 432,
+    }
+
+
+def test_an_importance_matrix_is_no_model(tmp_path: Path) -> None:
+    found = Importance(n_chunks=3, chunk_tokens=64, datasets=("pack harbour",))
+    found.hear("blk.0.attn_q.weight", np.ones((4, 8), np.float32))
+    found.save(tmp_path / "imatrix.gguf")
+
+    told = run(tmp_path / "imatrix.gguf")
+    row = json.loads(run(tmp_path / "imatrix.gguf", "--json"))
+
+    assert "an importance matrix" in told
+    assert "3 texts of 64 tokens at most" in told
+    assert "pack harbour" in told
+    assert row == {
+        "general_type": "imatrix",
+        "n_weights": 1,
+        "n_chunks": 3,
+        "chunk_tokens": 64,
+        "datasets": ["pack harbour"],
     }
 
 
