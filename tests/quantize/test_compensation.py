@@ -29,9 +29,9 @@ class Heard:
         self.inputs: Floats = inputs.astype(np.float32)
         self.n_read = 0
 
-    def listen(self, tokens: list[int], hear: OnProduct) -> None:
+    def listen(self, tokens: list[int], hear: OnProduct, *, n_before: int = 0) -> None:
         """Tells what each weight is multiplied with."""
-        rows = self.inputs[tokens]
+        rows = self.inputs[tokens[n_before:]]
         self.n_read += 1
         hear("q.weight", rows, 1)
         hear("k.weight", rows, 1)
