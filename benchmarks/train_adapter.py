@@ -35,7 +35,7 @@ from edge.engines import ECHO
 from edge.evaluation.items import scene_of
 from edge.intent import Intent, Slot, Tier
 from edge.llm.model import LlmError, Prompt
-from edge.llm.output import write_answer
+from edge.llm.output import reply_prefix
 from edge.pipeline import Runtime
 from models.pack import Pack
 from models.pack_file import load_pack
@@ -58,8 +58,6 @@ _BLOCK, _LEVELS = 32, 15
 _CALM_END = 0.6
 """Share of the time after which weights are moved as far as they ever are."""
 _IGNORED = -100
-_REPLY = "All right."
-"""It is not taught."""
 _BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -86,7 +84,7 @@ def lessons(pack: Pack, model: Path) -> list[Lesson]:
     found = []
     for row in taught(pack):
         intents = [_intent(pack, one) for one in row["intents"]]
-        lesson = _lesson(runtime, row["text"], write_answer(intents, _REPLY))
+        lesson = _lesson(runtime, row["text"], reply_prefix(intents))
         if lesson is not None:
             found.append(lesson)
     runtime.close()
@@ -103,12 +101,11 @@ def _intent(pack: Pack, written: Mapping[str, Any]) -> Intent:
     return Intent(name=declared.name, slots=slots, tier=Tier.LLM)
 
 
-def _lesson(runtime: Runtime, text: str, answer: str) -> Lesson | None:
+def _lesson(runtime: Runtime, text: str, chosen: str) -> Lesson | None:
     """Returns a line as tokens; None where the constraint would not have the answer."""
     prompt = runtime.prompt(text)
     model: Any = runtime.model
     asked = model._tokens(prompt)  # noqa: SLF001
-    chosen, _, _ = answer.rpartition(_REPLY)
     whole = Prompt(messages=prompt.messages, prefix=chosen)
     tokens = model._tokens(whole).tokens  # noqa: SLF001
     n_said, n_opening = len(asked.tokens), asked.keeps[-1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,11 @@ def is_quantizable(tensor: Tensor) -> bool:
         and not any(part in name for part in _UNTOUCHED)
         and not name.endswith(_UNTOUCHED_ENDS)
     )
+
+
+def types_in(tensors: Iterable[Tensor]) -> dict[str, TensorType]:
+    """Returns the type of each tensor that llama.cpp would store in blocks."""
+    return {one.name: one.type for one in tensors if is_quantizable(one)}
 
 
 def quantize_by(

@@ -72,7 +72,6 @@ def words_that_stay(
     """Returns the words that stay, where not all do."""
     recipe = None if request.recipe is None else load_recipe(request.recipe)
     n_words = request.n_words if recipe is None else recipe.n_words
-    header = load_header(reference)
     if not n_words:
         return None
     with clock.at("leaving words out"):
@@ -80,7 +79,7 @@ def words_that_stay(
         needed = {one for use in known for chunk in texts.chunks[use] for one in chunk}
         found = words_left(
             reference,
-            kept_words(header, needed, n_words),
+            kept_words(load_header(reference), needed, n_words),
             texts.chunks[Use.EVALUATION],
             threads=request.threads,
             tell=clock.stage.tell,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -67,5 +68,5 @@ def adapter_bytes(adapters: Sequence[Path]) -> int:
     )
 
 
-def _rows(path: Path, tensor: Tensor, mode: str) -> Floats:
-    return np.memmap(path, "<f4", mode, tensor.offset, tensor.rows)  # type: ignore[call-overload, no-any-return]
+def _rows(path: Path, tensor: Tensor, mode: Literal["r", "r+"]) -> Floats:
+    return np.memmap(path, np.float32, mode, tensor.offset, tensor.rows)

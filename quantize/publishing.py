@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from models.disk import write_whole
-from quantize.assignment import is_quantizable, quantize_by
+from quantize.assignment import quantize_by, types_in
 from quantize.beside import adapter_bytes, write_beside
 from quantize.comparison import compare
 from quantize.compensation import write_mended
@@ -125,13 +125,12 @@ def _quantize(job: Job, plan: Plan, out: Path, clock: Clock) -> None:
 def _save_recipe(job: Job, plan: Plan, model: Path, folder: Path) -> None:
     if job.imatrix:
         shutil.copyfile(job.imatrix, folder / IMATRIX)
-    tensors = load_header(model).tensors
     calibration = job.texts.of(Use.CALIBRATION).sha256
     recipe = Recipe(
         source_sha256=job.source_sha256,
         imatrix_sha256=job.imatrix_sha256,
         mended_sha256=calibration if plan.is_mended else "",
-        types={one.name: one.type for one in tensors if is_quantizable(one)},
+        types=types_in(load_header(model).tensors),
         without_layers=job.without_layers,
         n_words=len(job.words.keep) if job.words else 0,
         words_sha256=job.words.sha256 if job.words else "",
@@ -213,8 +212,7 @@ def _beside(
     """
     if job.bare is None:
         return {}
-    tensors = load_header(made).tensors
-    types = {one.name: one.type for one in tensors if is_quantizable(one)}
+    types = types_in(load_header(made).tensors)
     with clock.at("leaving the adapter beside"):
         rounding = job.rounding(is_mended=plan.is_mended)
         tell = clock.stage.tell
