@@ -5,18 +5,22 @@ each preset the search is given the bytes of the preset's file, and all are comp
 with the source over texts that none saw, with the same importance matrix. Tensors are
 measured once (minutes) and kept; `--full 1` measures them again, and without what mends
 losses and without importance, too. Then a small model that was taught a pack's intents
-(`train_adapter.py`) is quantized, and does what it does in the runtime.
+(`train_adapter.py`) is quantized, and does what it does in the runtime; the preset of
+the same size does so beside it.
 
 - `kld_vs_q4_k_m`, `kld_vs_iq4_nl`: mean divergence, ours by theirs, the worse source.
 - `bytes_vs_q4_k_m`, `bytes_vs_iq4_nl`: bytes, ours by theirs, the worse source.
 - `speed_decode_vs_q4_k_m`, `speed_kld_vs_q4_k_m`: `--for speed` at the bytes of Q4_K_M:
   tokens written a second, and divergence, ours by theirs; the worse source.
-- `action_agreement`: share of 640 lines for which the quantized model does what its
-  source does, with its interval, and the rest of what the report says of it.
+- `action_agreement`: share of 640 lines for which the quantized model, at the bytes of
+  Q4_K_M, does what its source does; `tasks` has its interval and the rest of what the
+  report says of it, by method.
 - `methods`: every file by source: bytes, mean divergence with its interval, same word.
 - `search_s`: seconds that measuring took, where it was not kept.
 
     python benchmarks/bench_quantize_llm.py --json
+    python benchmarks/bench_quantize_llm.py --json --presets 0   # the task alone
+    python benchmarks/bench_quantize_llm.py --json --lines 0     # all but the task
 """
 
 from __future__ import annotations
@@ -42,20 +46,22 @@ from quantize.gguf import load_header
 from quantize.job import IMATRIX, MODEL, Request, Stage
 from quantize.llm import compared, quantize_llm
 from quantize.llm_texts import load_texts
-from quantize.report import Method, Report
+from quantize.report import Method
 from quantize.texts import Use
 from quantize.writing import Speed, write
 
 SOURCES = ("rotated", "dithered")
 PRESETS = ("q4_k_m", "iq4_nl")
 N_LINES = 640
-TASK_BITS = 6.0
 _ANY_KL = 100.0
 """The guard is not what is measured."""
 
 
-def measure(*, threads: int, full: int) -> dict[str, Any]:
+def measure(*, threads: int, full: int, presets: int, lines: int) -> dict[str, Any]:
     """Returns ratios, and all files behind them."""
+    task = _task(threads, lines) if lines else {}
+    if not presets:
+        return task
     found: dict[str, Any] = {"methods": {}, "search_s": {}, "speeds": {}}
     ratios: dict[str, list[float]] = {}
     for source in SOURCES:
@@ -73,7 +79,7 @@ def measure(*, threads: int, full: int) -> dict[str, Any]:
         name: round((min if "decode" in name else max)(values), 4)
         for name, values in ratios.items()
     }
-    return worst | _task(threads) | found
+    return worst | task | found
 
 
 class _Bench:
@@ -231,32 +237,43 @@ def _row(method: Method) -> dict[str, Any]:
     }
 
 
-def _task(threads: int) -> dict[str, Any]:
+def _task(threads: int, n_lines: int) -> dict[str, Any]:
     """Returns what a model that was taught does in the runtime, once quantized."""
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "lines.jsonl"
-        rows = asked(load_pack("explorer", "en"), N_LINES)
+        rows = asked(load_pack("explorer", "en"), n_lines)
         lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        report: Report = quantize_llm(
-            Request(
-                source=_folder("plain"),
-                out=Path(folder) / "out",
-                threads=threads,
-                adapters=(_adapter(),),
-                bits_per_weight=TASK_BITS,
-                task=lines,
-                guard_kl=_ANY_KL,
-                guard_actions=0.0,
+        request = Request(
+            source=_folder("plain"),
+            out=Path(folder) / "theirs",
+            threads=threads,
+            adapters=(_adapter(),),
+            task=lines,
+            guard_kl=_ANY_KL,
+            guard_actions=0.0,
+        )
+        theirs = quantize_llm(replace(request, preset="q4_k_m"), Stage())
+        ours = quantize_llm(
+            replace(
+                request,
+                out=Path(folder) / "ours",
+                budget_bytes=theirs.methods[0].n_bytes,
             ),
             Stage(),
         )
-    task = report.tasks[0]
     return {
-        "action_agreement": task.agreement.mean,
-        "tasks": [asdict(one) for one in report.tasks],
-        "task_model": _row(report.methods[0]),
+        "action_agreement": ours.tasks[0].agreement.mean,
+        "action_agreement_of_q4_k_m": theirs.tasks[0].agreement.mean,
+        "tasks": {
+            name: {
+                "model": _row(report.methods[0]),
+                "answers": [asdict(one) for one in report.tasks],
+            }
+            for name, report in (("ours", ours), ("q4_k_m", theirs))
+        },
+        "task_search_s": dict(ours.seconds).get("measuring tensors", 0.0),
     }
 
 
 if __name__ == "__main__":
-    run(__doc__, measure, full=0)
+    run(__doc__, measure, full=0, presets=1, lines=N_LINES)

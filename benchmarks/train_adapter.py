@@ -1,7 +1,8 @@
 """Teaches a small model to choose a pack's intents: a LoRA adapter, in some minutes.
 
 The model is shown the runtime's own prompts with the first lines that `orders.py`
-draws, and what the runtime's constraint asks for, up to the reply. All prompts begin
+draws, and answers up to the reply. It learns from what the runtime asks it alone: the
+tokens where the constraint leaves a choice, and what it leaves there. All prompts begin
 with the same 800 tokens; these are read once every few steps, without learning from
 them, so that it takes minutes on two processors. Meanwhile the weights of the base are
 moved about, ever more, up to what rounding to four bits does: what is learned that only
@@ -20,11 +21,12 @@ import json
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DynamicCache
@@ -57,7 +59,6 @@ _BLOCK, _LEVELS = 32, 15
 """Numbers that are rounded together, and steps between the least and the largest."""
 _CALM_END = 0.6
 """Share of the time after which weights are moved as far as they ever are."""
-_IGNORED = -100
 _BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -69,6 +70,9 @@ class Lesson:
     """The same in all."""
     said: tuple[int, ...]
     answer: tuple[int, ...]
+    choices: tuple[tuple[int, tuple[int, ...]], ...]
+    """Places in the answer where the constraint leaves a choice, and what it allows
+    there, with what is right first."""
 
 
 def lessons(pack: Pack, model: Path) -> list[Lesson]:
@@ -109,12 +113,39 @@ def _lesson(runtime: Runtime, text: str, chosen: str) -> Lesson | None:
     whole = Prompt(messages=prompt.messages, prefix=chosen)
     tokens = model._tokens(whole).tokens  # noqa: SLF001
     n_said, n_opening = len(asked.tokens), asked.keeps[-1]
-    answered = tokens[n_said:]
+    answer = tokens[n_said:]
     try:
-        model._constraints.begin(prompt.schema, list(answered))  # noqa: SLF001
+        choices = tuple(_choices(model._constraints, prompt.schema, answer))  # noqa: SLF001
     except LlmError:
         return None
-    return Lesson(tokens[:n_opening], tokens[n_opening:n_said], answered)
+    return Lesson(
+        opening=tokens[:n_opening],
+        said=tokens[n_opening:n_said],
+        answer=answer[: choices[-1][0] + 1],
+        choices=choices,
+    )
+
+
+def _choices(
+    constraints: Any, schema: str, answer: Sequence[int]
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yields the places of an answer that the constraint does not decide.
+
+    Raises:
+        LlmError: It would not have the answer.
+    """
+    matcher = constraints.begin(schema, [])
+    at = 0
+    while at < len(answer):
+        forced = matcher.compute_ff_tokens()
+        if not forced:
+            right = answer[at]
+            allowed = np.flatnonzero(constraints.allowed(matcher)).tolist()
+            yield at, (right, *(one for one in allowed if one != right))
+            forced = [right]
+        if not matcher.consume_tokens(forced):
+            raise LlmError("answer_rejected", "The answer breaks its own schema.")
+        at += len(forced)
 
 
 def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> None:
@@ -193,21 +224,24 @@ class _Disturbed:
 
 
 def _loss(llama: Any, cached: Any, some: list[Lesson]) -> torch.Tensor:
-    """Returns the mean loss of the answers, behind an opening that is read already.
+    """Returns the mean loss of the choices, behind an opening that is read already.
 
     All lines are one sequence, in which each sees the opening and itself alone.
     """
     n_read = cached.get_seq_length()
     tokens: list[int] = []
     places: list[int] = []
-    wanted: list[int] = []
     lines: list[int] = []
+    asked: list[int] = []
+    allowed: list[torch.Tensor] = []
     for n, one in enumerate(some):
+        before = len(tokens) + len(one.said) - 1
+        for at, choice in one.choices:
+            asked.append(before + at)
+            allowed.append(torch.tensor(choice))
         whole = [*one.said, *one.answer]
         tokens += whole
         places += range(n_read, n_read + len(whole))
-        ahead = [_IGNORED] * (len(one.said) - 1)
-        wanted += [*ahead, *one.answer, _IGNORED]
         lines += [n] * len(whole)
     line = torch.tensor(lines)
     sees = (line[:, None] == line) & torch.ones(len(line), len(line)).tril().bool()
@@ -221,10 +255,12 @@ def _loss(llama: Any, cached: Any, some: list[Lesson]) -> torch.Tensor:
         position_ids=torch.tensor([places]),
         past_key_values=read,
     ).last_hidden_state[0]
-    answered = torch.tensor(wanted)
-    here = answered != _IGNORED
-    logits = llama.lm_head(hidden[here])
-    return torch.nn.functional.cross_entropy(logits.float(), answered[here])
+    logits = llama.lm_head(hidden[asked]).float()
+    losses = [
+        one[choice].logsumexp(0) - one[choice[0]]
+        for one, choice in zip(logits, allowed, strict=True)
+    ]
+    return torch.stack(losses).mean()
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,22 @@ from quantize.gguf import TensorType, load_header
 
 _PART_NUMBERS = 1 << 18
 """Numbers that a thread works on at a time, about."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Some rows of a weight, rounded."""
+
+    mended: Floats
+    left: Floats
+    error: float
+
+
+_Keep = Callable[[slice, _Part], None]
+
+
+def _drop(_some: slice, _part: _Part) -> None:
+    """Keeps nothing."""
 
 
 class Rounding:
@@ -47,45 +64,62 @@ class Rounding:
             rows: (rows, columns)
             type_: The type it goes through.
         """
-        return self._by_parts(name, rows, type_)[1]
+        found: Floats = np.empty(rows.shape, np.float32)
 
-    def mended(self, name: str, rows: Floats, type_: TensorType) -> Floats:
-        """Returns (rows, columns) that, rounded as they are, leave what `left` does.
+        def keep(some: slice, part: _Part) -> None:
+            found[some] = part.left
+
+        self._by_parts(name, rows, type_, keep)
+        return found
+
+    def mend(self, name: str, rows: Floats, type_: TensorType) -> None:
+        """Changes a weight to one that, rounded as it is, leaves what `left` does.
 
         But for blocks that are rounded with an eye on the whole row: nearly that.
+
+        Args:
+            name: Of the weight.
+            rows: (rows, columns), written over.
+            type_: The type it will go through.
         """
-        return self._by_parts(name, rows, type_)[0]
+
+        def keep(some: slice, part: _Part) -> None:
+            rows[some] = part.mended
+
+        self._by_parts(name, rows, type_, keep)
 
     def error(self, name: str, rows: Floats, type_: TensorType) -> float:
         """Returns what the loss does to the products, squared and summed.
 
         Up to a factor that is the weight's own, whatever the type.
         """
-        return self._by_parts(name, rows, type_)[2]
+        return self._by_parts(name, rows, type_, _drop)
 
     def is_mended(self, name: str) -> bool:
         """Returns whether losses of a weight are mended."""
         return self._factors.of(name) is not None
 
     def _by_parts(
-        self, name: str, rows: Floats, type_: TensorType
-    ) -> tuple[Floats, Floats, float]:
+        self, name: str, rows: Floats, type_: TensorType, keep: _Keep
+    ) -> float:
+        """Rounds some rows at a time, so that little memory is taken."""
         factor, importance = self._factors.of(name), self._importance.get(name)
         if factor is not None and not fits(type_, factor.shape[1]):
             factor = None
         inverses = None if factor is None else list(_inverses(factor, type_.n_block))
         n_rows = max(1, _PART_NUMBERS // rows.shape[1])
-        parts = [rows[at : at + n_rows] for at in range(0, len(rows), n_rows)]
 
-        def work(part: Floats) -> tuple[Floats, Floats, float]:
+        def work(first: int) -> float:
+            some = slice(first, first + n_rows)
             if factor is None or inverses is None:
-                return _rounded(part, type_, importance)
-            return _compensated(part, type_, importance, factor, inverses)
+                part = _rounded(rows[some], type_, importance)
+            else:
+                part = _compensated(rows[some], type_, importance, factor, inverses)
+            keep(some, part)
+            return part.error
 
         with ThreadPoolExecutor(self._threads) as threads:
-            found = list(threads.map(work, parts))
-        mended, left, errors = zip(*found, strict=True)
-        return np.concatenate(mended), np.concatenate(left), sum(errors)
+            return sum(threads.map(work, range(0, len(rows), n_rows)))
 
 
 def write_mended(
@@ -112,19 +146,17 @@ def write_mended(
         if type_ is None or tensor.type.name != "f32":
             continue
         stored = np.memmap(out, "<f4", "r+", tensor.offset, tensor.rows)
-        stored[:] = rounding.mended(tensor.name, stored, type_)
+        rounding.mend(tensor.name, stored, type_)
         stored.flush()
     tell(len(tensors), len(tensors))
 
 
-def _rounded(
-    rows: Floats, type_: TensorType, importance: Floats | None
-) -> tuple[Floats, Floats, float]:
+def _rounded(rows: Floats, type_: TensorType, importance: Floats | None) -> _Part:
     left = rounded(rows, type_, importance)
     apart = left - rows
     by_column = np.einsum("rc,rc->c", apart, apart).astype(np.float64)
     error = by_column.sum() if importance is None else by_column @ importance
-    return rows, left, float(error)
+    return _Part(rows, left, float(error))
 
 
 def _inverses(factor: Floats, n_block: int) -> Iterator[Floats]:
@@ -141,7 +173,7 @@ def _compensated(
     importance: Floats | None,
     factor: Floats,
     inverses: list[Floats],
-) -> tuple[Floats, Floats, float]:
+) -> _Part:
     mended, left = np.array(rows), np.empty_like(rows)
     n_block, width, error = type_.n_block, factor.shape[1], 0.0
     for at, inverse in zip(range(0, rows.shape[1], n_block), inverses, strict=True):
@@ -154,4 +186,4 @@ def _compensated(
         end = (n_part + 1) * width
         used = factor[n_part, first : first + n_block, first + n_block :]
         mended[:, at + n_block : end] -= lost @ used
-    return mended, left, error
+    return _Part(mended, left, error)

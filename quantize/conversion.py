@@ -7,10 +7,9 @@ and it never gives memory back.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from models.disk import size_text, sync_folder
+from models.disk import require_free, sync_folder
 from models.store import Store
 from quantize.child import Tell, in_child
 from quantize.converter_process import run_converter
@@ -44,9 +43,9 @@ def convert(
 
     Raises:
         QuantizeError: ``unknown_type``, ``extra_missing``, ``unknown_architecture``,
-            ``unknown_pre_tokenizer``, ``needs_own_code``, ``no_space``,
-            ``conversion_failed`` or ``child_died``.
-        ModelError: The converter is not in the store.
+            ``unknown_pre_tokenizer``, ``needs_own_code``, ``conversion_failed`` or
+            ``child_died``.
+        ModelError: ``no_space``, or the converter is not in the store.
     """
     if type_ not in BYTES_PER_WEIGHT:
         raise QuantizeError(
@@ -63,7 +62,8 @@ def convert(
         "type": type_,
         "name": name or source.name,
     }
-    _require_room(out.absolute().parent, source, BYTES_PER_WEIGHT[type_])
+    n_weights = sum(found.n_numbers for found in folder_weights(source).values())
+    require_free(out.absolute().parent, BYTES_PER_WEIGHT[type_] * n_weights)
     try:
         in_child(run_converter, request, doing=f"Converting {source}", tell=tell)
         _check(beside, source)
@@ -71,20 +71,6 @@ def convert(
         sync_folder(out.absolute().parent)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _require_room(folder: Path, source: Path, n_each: int) -> None:
-    n_needed = n_each * sum(
-        found.n_numbers for found in folder_weights(source).values()
-    )
-    n_free = shutil.disk_usage(folder).free
-    if n_needed > n_free:
-        raise QuantizeError(
-            "no_space",
-            f"{size_text(n_needed)} are needed in {folder} for what {source} is "
-            f"converted to, and {size_text(n_free)} are free.",
-            "Make room, or work in another folder.",
-        )
 
 
 def _check(path: Path, source: Path) -> None:

@@ -154,15 +154,16 @@ def read_as(
 ) -> Floats:
     """Returns stored numbers of a type as float32.
 
+    What is stored as float32 is not copied.
+
     Args:
         stored: Their bytes.
         type_: How they are stored.
         shape: Outermost first.
     """
-    found: Floats = np.empty(tuple(shape), np.float32)
     if type_.name == "f32":
-        ctypes.memmove(found.ctypes.data, stored.ctypes.data, found.nbytes)
-        return found
+        return stored.view(np.float32).reshape(tuple(shape))
+    found: Floats = np.empty(tuple(shape), np.float32)
     traits = library().ggml_get_type_traits(number_of(type_)).contents
     traits.to_float(stored.ctypes.data, found.ctypes.data, found.size)
     return found
@@ -171,11 +172,15 @@ def read_as(
 def stored_as(values: Floats, type_: TensorType) -> npt.NDArray[np.uint8]:
     """Returns the bytes of numbers in a type, without importance.
 
+    Those of float32 are not copied.
+
     Args:
         values: (rows, columns) float32.
         type_: The type.
     """
     rows = np.ascontiguousarray(values, np.float32)
+    if type_.name == "f32":
+        return rows.view(np.uint8).reshape(-1)
     stored = np.empty(rows.size // type_.n_block * type_.block_bytes, np.uint8)
     library().ggml_quantize_chunk(
         number_of(type_), rows.ctypes.data, stored.ctypes.data, 0, *rows.shape, None

@@ -6,7 +6,6 @@ other metadata byte for byte.
 
 from __future__ import annotations
 
-import shutil
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
-from models.disk import read_chunks, size_text, sync_folder
+from models.disk import read_chunks, require_free, sync_folder
 from quantize.errors import QuantizeError
 from quantize.gguf import MAGIC, GgufError, Header, Tensor, load_header
 from quantize.words import (
@@ -53,7 +52,8 @@ def without_words(base: Path, out: Path, keep: Sequence[int]) -> None:
 
     Raises:
         GgufError: The base is not to be believed.
-        QuantizeError: ``words_unknown``, ``words_broken`` or ``no_space``.
+        QuantizeError: ``words_unknown`` or ``words_broken``.
+        ModelError: ``no_space``.
     """
     header = load_header(base)
     vocabulary = Vocabulary.of(header)
@@ -64,7 +64,8 @@ def without_words(base: Path, out: Path, keep: Sequence[int]) -> None:
     try:
         with base.open("rb") as source, beside.open("wb") as file:
             head = smaller.head(_Head(source.read(header.data_offset)))
-            _require_room(beside, len(head) + sum(map(smaller.room, header.tensors)))
+            n_whole = len(head) + sum(map(smaller.room, header.tensors))
+            require_free(beside.absolute().parent, n_whole)
             file.write(head)
             for tensor in header.tensors:
                 for start, n_bytes in smaller.spans(tensor):
@@ -104,17 +105,6 @@ def _check_tensors(header: Header, n_words: int) -> None:
         if not is_clear:
             shape = " x ".join(map(str, tensor.shape))
             raise unknown(f"its {tensor.name} is {shape}, with {n_words} words")
-
-
-def _require_room(out: Path, n_bytes: int) -> None:
-    n_free = shutil.disk_usage(out.absolute().parent).free
-    if n_bytes > n_free:
-        raise QuantizeError(
-            "no_space",
-            f"{size_text(n_bytes)} are needed for {out}, and {size_text(n_free)} are "
-            "free.",
-            "Make room, or work in another folder.",
-        )
 
 
 def _copy(source: BinaryIO, file: BinaryIO, start: int, n_bytes: int) -> None:

@@ -139,14 +139,13 @@ def test_an_error_is_what_products_lose(tmp_path: Path) -> None:
 
 
 def test_parts_do_not_depend_on_threads(tmp_path: Path) -> None:
-    rows = weight()
     factors = gathered(Heard(), tmp_path)
-    one, other = (
-        Rounding({}, factors, threads).mended("q.weight", rows, named("q4_0"))
-        for threads in (1, 3)
-    )
+    one, other = weight(), weight()
+    for threads, rows in ((1, one), (3, other)):
+        Rounding({}, factors, threads).mend("q.weight", rows, named("q4_0"))
 
     assert np.array_equal(one, other)
+    assert not np.array_equal(one, weight())
 
 
 def test_a_mended_file_rounds_to_what_was_meant(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ from tests.quantize.conftest import change_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.models]
 
-WIDTH, INNER, LAYERS, KEPT, WORDS = 2048, 8192, 16, 512, 49152
+# The layers of a model of eight billion weights, four of them: tensors are larger than
+# those of a model of one billion, and fewer, so that it takes minutes and not hours.
+WIDTH, INNER, LAYERS, KEPT, WORDS, HEAD = 4096, 14336, 4, 1024, 49152, 128
 MOST_ANONYMOUS_BYTES = 3 * 10**9
 STAGES = (
     "checking the source",
@@ -73,9 +75,9 @@ def large(smollm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         hidden_size=WIDTH,
         num_hidden_layers=LAYERS,
         intermediate_size=INNER,
-        num_attention_heads=WIDTH // 64,
-        num_key_value_heads=KEPT // 64,
-        head_dim=64,
+        num_attention_heads=WIDTH // HEAD,
+        num_key_value_heads=KEPT // HEAD,
+        head_dim=HEAD,
         dtype="bfloat16",
         eos_token_id=2,
         tie_word_embeddings=True,
