@@ -8,6 +8,7 @@ is the weights.
 from __future__ import annotations
 
 import ctypes
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,10 @@ _MAPPED = 1
 """How a file is loaded."""
 _DISABLED = 0
 """Flash attention."""
+_ERROR = 4
+"""The level of a message that says what is wrong."""
+_WHERE = re.compile(r"^\w+: (error loading model: )?")
+"""How it begins."""
 _AT_ONCE = 512
 """Tokens, at most, that are read in one go."""
 
@@ -61,11 +66,13 @@ class Llama:
         options.load_mode = _MAPPED
         options.use_extra_bufts = is_repacked
         self._context = None
+        _errors.clear()
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
         if not self._model:
+            why = f": {_errors[0]}" if _errors else ""
             raise QuantizeError(
                 "model_unreadable",
-                f"llama.cpp cannot load {path}.",
+                f"llama.cpp cannot load {path}{why}.",
                 "`headside quantize inspect` says what is in the file.",
             )
         self.n_tokens = n_tokens
@@ -311,11 +318,19 @@ def _ignored(_name: str, _values: Floats, _heard: int) -> None:
     """Hears nothing."""
 
 
+_errors: list[str] = []
+"""What llama.cpp said was wrong since a file was opened last: the first says why."""
+
+
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
-def _drop(_level: int, _text: bytes, _data: object) -> None:
-    """Drops a message."""
+def _hear(level: int, text: bytes, _data: object) -> None:
+    """Keeps a message of what is wrong, and drops all others."""
+    if level == _ERROR:
+        _errors.append(
+            _WHERE.sub("", text.decode(errors="replace").strip(" .\n"), count=1)
+        )
 
 
 def silence() -> None:
     """Keeps llama.cpp's own messages off the terminal."""
-    llama_cpp.llama_log_set(_drop, ctypes.c_void_p(0))
+    llama_cpp.llama_log_set(_hear, ctypes.c_void_p(0))
