@@ -137,15 +137,14 @@ def _choices(
     matcher = constraints.begin(schema, [])
     at = 0
     while at < len(answer):
-        forced = matcher.compute_ff_tokens()
-        if not forced:
-            right = answer[at]
+        tokens = matcher.compute_ff_tokens()
+        if not tokens:
+            tokens = [answer[at]]
             allowed = np.flatnonzero(constraints.allowed(matcher)).tolist()
-            yield at, (right, *(one for one in allowed if one != right))
-            forced = [right]
-        if not matcher.consume_tokens(forced):
+            yield at, (answer[at], *(one for one in allowed if one != answer[at]))
+        if not matcher.consume_tokens(tokens):
             raise LlmError("answer_rejected", "The answer breaks its own schema.")
-        at += len(forced)
+        at += len(tokens)
 
 
 def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> None:
