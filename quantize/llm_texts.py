@@ -42,6 +42,7 @@ _N_TEXTS = {Use.CALIBRATION: 48, Use.SEARCH: 3, Use.EVALUATION: 24}
 """At most."""
 _SHORTEST = 32
 """Tokens of a text."""
+_PLAYER = "user"
 _FEWEST_CALIBRATION = 2000
 """Tokens below which an importance matrix says little."""
 
@@ -102,8 +103,11 @@ def load_texts(
     refuse_overlap(uses[Use.CALIBRATION], uses[Use.EVALUATION])
     if not calibration:
         prompts = _prompts(pack, teller)
-        uses[Use.CALIBRATION] = [
-            prompts.get(one.name, one) for one in uses[Use.CALIBRATION]
+        taught = [prompts.get(one.name, one) for one in uses[Use.CALIBRATION]]
+        uses[Use.CALIBRATION] = taught
+        heard = {said for one in taught for said in one.said}
+        uses[Use.EVALUATION] = [
+            one for one in uses[Use.EVALUATION] if heard.isdisjoint(one.said)
         ]
     with Llama(base, n_tokens=1, threads=1) as model:
         chunks = {use: _chunks(model, uses[use], use) for use in Use}
@@ -153,7 +157,12 @@ def _dialogues(pack: str, teller: _Teller) -> Iterator[Document]:
     if not teller.template:
         return
     for title, messages in conversations(load_pack(pack)):
-        yield Document(name=title, source=f"pack {pack}", text=teller.told(messages))
+        yield Document(
+            name=title,
+            source=f"pack {pack}",
+            text=teller.told(messages),
+            said=_said(messages),
+        )
 
 
 def _prompts(pack: str, teller: _Teller) -> dict[str, Document]:
@@ -178,9 +187,16 @@ def _prompts(pack: str, teller: _Teller) -> dict[str, Document]:
             name=name,
             source=f"prompts of pack {pack}",
             text=teller.told(row["messages"]),
+            said=_said(row["messages"]),
             is_prompt=True,
         )
     return found
+
+
+def _said(messages: Sequence[Message]) -> tuple[str, ...]:
+    """Returns what a player says in a conversation, examples included."""
+    texts = (one["content"] for one in messages if one["role"] == _PLAYER)
+    return tuple(line for text in texts for line in text.splitlines())
 
 
 def _chunks(model: Llama, documents: Sequence[Document], use: Use) -> list[list[int]]:

@@ -48,6 +48,8 @@ class Document:
     source: str
     """The file or collection it is from."""
     text: str
+    said: tuple[str, ...] = ()
+    """What a player says in it, where it is a conversation."""
     is_prompt: bool = False
     """It is a prompt of the runtime's, and as long as these are."""
 
