@@ -90,6 +90,12 @@ def load_adapter(path: Path, base: Path) -> Adapter:
     )
 
 
+def files_of(path: Path) -> list[Path]:
+    """Returns all of an adapter's files that decide what a model becomes, sorted."""
+    names = {SETTINGS, WEIGHTS, *_OF_TOKENIZER}
+    return sorted(one for one in path.iterdir() if one.name in names)
+
+
 def _in_silence(_done: int, _of: int) -> None:
     """Tells no one."""
 

@@ -20,7 +20,7 @@ from quantize.errors import QuantizeError
 from quantize.ggml import Floats, named, number_of
 from quantize.gguf import Tensor, TensorType
 from quantize.imatrix import load_importance
-from quantize.llama import silence
+from quantize.llama import silence, why
 
 with modules_of("llama_cpp"):
     from llama_cpp import llama_cpp
@@ -129,7 +129,7 @@ def _quantize(arguments: Mapping[str, Any], _tell: Tell) -> None:
     if failed:
         raise QuantizeError(
             "quantize_failed",
-            f"llama.cpp could not quantize {arguments['source']}.",
+            f"llama.cpp could not quantize {arguments['source']}{why()}.",
             "`headside quantize inspect` says whether the file is whole.",
         )
 

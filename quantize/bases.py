@@ -100,6 +100,7 @@ def with_words(whole: Path, words: WordsLeft, kept: Kept, clock: Clock) -> Path:
     if not smaller.exists():
         with clock.at("writing it without them"):
             without_words(whole, smaller, words.keep)
+            _check_new(smaller)
     return smaller
 
 
@@ -156,4 +157,14 @@ def without_layers(
             quantize_by(
                 whole, base, FLOAT, imatrix=None, threads=1, without_layers=layers
             )
+            _check_new(base)
     return base
+
+
+def _check_new(made: Path) -> None:
+    """Opens a file that was just made; it is not kept where that fails."""
+    try:
+        check_opens(made)
+    except BaseException:
+        made.unlink()
+        raise

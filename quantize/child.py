@@ -7,10 +7,13 @@ one that ended without a word is told as a failure of what it was at.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 from models.errors import HeadsideError
 from quantize.errors import QuantizeError
 
+_ORPHAN_POLL_S = 0.5
 Tell = Callable[[int, int], None]
 """Told how many steps are done, and of how many."""
 _DONE, _FAILED, _TOLD = "done", "failed", "told"
@@ -97,6 +101,7 @@ def main() -> None:
     """Does what the parent asks for on standard input."""
     # Ctrl-C is the parent's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     request = json.loads(sys.stdin.read())
     module = __import__(request["module"], fromlist=[request["function"]])
     task = getattr(module, request["function"])
@@ -104,6 +109,18 @@ def main() -> None:
         _say(_DONE, task(request["arguments"], lambda *far: _say(_TOLD, far)))
     except HeadsideError as error:
         _say(_FAILED, (error.code, error.message, error.hint))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is gone, killed or not."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_ORPHAN_POLL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _say(kind: str, what: object) -> None:

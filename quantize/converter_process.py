@@ -10,8 +10,6 @@ import errno
 import logging
 import os
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
@@ -32,7 +30,6 @@ _NO_SPACE = "Not enough free space"
 _LOGGER = "hf-to-gguf"
 _MAX_SAID = 400
 """Characters of the converter's own words in a message."""
-_ORPHAN_POLL_S = 0.5
 
 
 class _OwnCodeError(Exception):
@@ -49,7 +46,6 @@ def run_converter(request: Mapping[str, Any], tell: Tell) -> None:
     Raises:
         QuantizeError: As `quantize.conversion.convert` has it.
     """
-    end_with_parent()
     refuse_network()
     # The store's folder stays what its manifest says.
     sys.dont_write_bytecode = True
@@ -187,15 +183,3 @@ def refuse_network() -> None:
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if event in _NETWORK:
         raise PermissionError(f"{event} {arguments[1:]}: nothing is fetched here")
-
-
-def end_with_parent() -> None:
-    """Ends this process when the one that started it is gone, killed or not."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_ORPHAN_POLL_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

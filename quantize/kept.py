@@ -11,6 +11,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import numpy as np
 from models.store import cache_root
 from quantize.imatrix import Importance
 
+_TOOLS = ("headside", "llama-cpp-python")
+"""That may measure something else in another version."""
 _SUMS, _COUNTS, _DONE = "sums/", "counts/", "n_chunks"
 
 
@@ -30,7 +33,9 @@ class Kept:
     """
 
     def __init__(self, *depends_on: str) -> None:
-        key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
+        tools = [f"{name} {version(name)}" for name in _TOOLS]
+        told = json.dumps([*depends_on, *tools])
+        key = hashlib.sha256(told.encode()).hexdigest()[:16]
         self.folder = cache_root() / "quantize" / key
         self.folder.mkdir(parents=True, exist_ok=True)
 

@@ -69,10 +69,9 @@ class Llama:
         _errors.clear()
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
         if not self._model:
-            why = f": {_errors[0]}" if _errors else ""
             raise QuantizeError(
                 "model_unreadable",
-                f"llama.cpp cannot load {path}{why}.",
+                f"llama.cpp cannot load {path}{why()}.",
                 "`headside quantize inspect` says what is in the file.",
             )
         self.n_tokens = n_tokens
@@ -80,6 +79,7 @@ class Llama:
         self._hear: OnProduct | None = None
         self._seconds: dict[str, float] | None = None
         self._began_s = 0.0
+        self._failed: BaseException | None = None
         self._weights: dict[str, dict[int, TensorStruct]] = {}
         self._eval = llama_cpp.ggml_backend_sched_eval_callback(self._evaluated)
         context = llama_cpp.llama_context_default_params()
@@ -174,7 +174,12 @@ class Llama:
                 batch.n_seq_id[at] = 1
                 batch.seq_id[at][0] = 0
                 batch.logits[at] = True
-            if llama_cpp.llama_decode(self._context, batch):
+            failed = llama_cpp.llama_decode(self._context, batch)
+            if self._failed is not None:
+                raised, self._failed = self._failed, None
+                self._read.clear()
+                raise raised
+            if failed:
                 raise QuantizeError(
                     "model_failed", "llama.cpp could not run the model.", ""
                 )
@@ -251,10 +256,21 @@ class Llama:
         is_asked: bool,  # noqa: FBT001
         _data: int | None,
     ) -> bool:
-        if self._seconds is not None:
-            return self._time(address, is_asked=is_asked)
-        if self._hear is None:
+        """Looks at a step of the graph; False where it is not looked at, or to stop.
+
+        What is raised here llama.cpp would pass by; `logits` raises it again.
+        """
+        try:
+            if self._seconds is not None:
+                return self._time(address, is_asked=is_asked)
+            return self._hear is not None and self._heard(
+                address, self._hear, is_asked=is_asked
+            )
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C may come here, too
+            self._failed = self._failed or error
             return False
+
+    def _heard(self, address: int, hear: OnProduct, *, is_asked: bool) -> bool:
         tensor = ctypes.cast(address, ctypes.POINTER(TensorStruct)).contents
         if is_asked:
             name = library().ggml_op_name(tensor.op)
@@ -271,7 +287,7 @@ class Llama:
             ctypes.cast(heard.data, ctypes.POINTER(ctypes.c_float)),
             (n_rows, n_columns),
         )
-        self._hear(name, values, ctypes.addressof(heard))
+        hear(name, values, ctypes.addressof(heard))
         return True
 
     def _time(self, address: int, *, is_asked: bool) -> bool:
@@ -329,6 +345,11 @@ def _hear(level: int, text: bytes, _data: object) -> None:
         _errors.append(
             _WHERE.sub("", text.decode(errors="replace").strip(" .\n"), count=1)
         )
+
+
+def why() -> str:
+    """Returns what llama.cpp said was wrong, behind a colon; empty if nothing."""
+    return f": {_errors[0]}" if _errors else ""
 
 
 def silence() -> None:

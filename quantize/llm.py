@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.device import device_profile
-from models.disk import locked, require_free
-from models.store import cache_root
-from quantize.assignment import FLOAT, is_quantizable
+from models.disk import locked, size_text
+from quantize.adapters import files_of
+from quantize.assignment import is_quantizable
 from quantize.bases import (
     converted,
     layers_left_out,
@@ -24,12 +23,20 @@ from quantize.bases import (
     without_layers,
     words_that_stay,
 )
+from quantize.checks import (
+    check_adapters,
+    check_importance,
+    check_recipe,
+    check_request,
+    check_searchable,
+    require_room,
+)
 from quantize.child import Tell
 from quantize.comparison import compare
 from quantize.errors import QuantizeError
 from quantize.factors import INDEX, gather_factors
 from quantize.gguf import Header, load_header
-from quantize.imatrix import Importance, gather
+from quantize.imatrix import Importance, gather, load_importance
 from quantize.job import FACTORS, GOALS, IMATRIX, Clock, Job, Plan, Request, Stage
 from quantize.kept import Kept
 from quantize.kernels import measure_kernels
@@ -38,18 +45,24 @@ from quantize.llm_report import methods_of, sha256_of
 from quantize.llm_texts import Texts, load_texts
 from quantize.opening import check_opens
 from quantize.publishing import publish
-from quantize.recipe import Recipe, load_recipe
+from quantize.recipe import Recipe
 from quantize.report import Method, Report
-from quantize.search import CANDIDATES, Goal, Sensitivity, assign, measure
+from quantize.search import (
+    CANDIDATES,
+    Goal,
+    Sensitivity,
+    assign,
+    least_bytes,
+    measure,
+    weights_of,
+)
 from quantize.source import (
-    Kind,
     Source,
     check_weights,
     fingerprint,
     load_source,
     require_unquantized,
 )
-from quantize.task import load_task
 from quantize.texts import Use
 from quantize.trial import Trial
 
@@ -65,25 +78,13 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             published, and the error names where the report is.
     """
     clock = Clock(stage)
-    if request.out.exists():
-        raise QuantizeError(
-            "out_exists", f"{request.out} is there.", "Name another folder with -o."
-        )
     with clock.at("checking the source"):
-        if request.task is not None:
-            load_task(request.task, request.pack)
-        if request.device:
-            device_profile(request.device)
-        if request.compares_adapter and not request.adapters:
-            raise QuantizeError(
-                "adapter_absent",
-                "There is no adapter to leave beside the base.",
-                "Name it with --adapter, or leave out --compare adapter.",
-            )
+        recipe = check_request(request)
         source = load_source(request.source)
         if not request.allows_quantized:
             require_unquantized(source)
-        _require_room(request, source)
+        check_adapters(request, source)
+        require_room(request, source)
         check_weights(source, lambda done: stage.tell(done, source.n_bytes))
         sha256 = _fingerprint(source, request.adapters)
     kept = Kept(sha256)
@@ -97,9 +98,11 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
         layers = layers_left_out(request, reference, texts, clock)
         base = without_layers(reference, layers, kept, clock)
         measured = Kept(sha256, texts.measured_sha256, *map(str, layers))
-        imatrix = request.imatrix
-        if imatrix is None and request.uses_imatrix:
-            imatrix = _imatrix(request, base, texts, measured, clock)
+        header = load_header(base)
+        if recipe is not None and request.recipe is not None:
+            check_recipe(recipe, header, request.recipe)
+        elif not request.preset:
+            check_searchable(header)
         job = Job(
             request=request,
             source=source,
@@ -109,12 +112,12 @@ def quantize_llm(request: Request, stage: Stage) -> Report:
             bare=without_adapters(request, source, words, layers, kept, clock),
             words=words,
             without_layers=layers,
-            header=load_header(base),
+            header=header,
             texts=texts,
             kept=measured,
-            imatrix=imatrix,
+            imatrix=_imatrix(request, recipe, base, texts, measured, clock),
         )
-        return publish(job, _plan(job, clock), clock)
+        return publish(job, _plan(job, recipe, clock), clock)
 
 
 def compared(
@@ -162,20 +165,8 @@ def _fingerprint(source: Source, adapters: Sequence[Path]) -> str:
     own = fingerprint(source)
     if not adapters:
         return own
-    files = (path for one in adapters for path in sorted(one.glob("adapter_*")))
+    files = (path for one in adapters for path in files_of(one))
     return hashlib.sha256(" ".join([own, *map(sha256_of, files)]).encode()).hexdigest()
-
-
-def _require_room(request: Request, source: Source) -> None:
-    cache, out = cache_root(), request.out.absolute().parent
-    for folder in (cache, out):
-        folder.mkdir(parents=True, exist_ok=True)
-    is_ready = source.types == (FLOAT,) and source.kind is Kind.GGUF
-    # The base, what it was merged from, what is mended, and the factors, about.
-    n_copies = (not is_ready) + bool(request.adapters) + 2 * request.is_mended
-    n_copies += 2 * request.compares_adapter + bool(request.n_words)
-    require_free(cache, 4 * source.n_weights * n_copies)
-    require_free(out, 2 * source.n_weights * (1 + len(request.compared)))
 
 
 def _texts(request: Request, reference: Path, clock: Clock) -> Texts:
@@ -190,9 +181,20 @@ def _texts(request: Request, reference: Path, clock: Clock) -> Texts:
 
 
 def _imatrix(
-    request: Request, base: Path, texts: Texts, kept: Kept, clock: Clock
-) -> Path:
-    """Returns the file with the importance of columns."""
+    request: Request,
+    recipe: Recipe | None,
+    base: Path,
+    texts: Texts,
+    kept: Kept,
+    clock: Clock,
+) -> Path | None:
+    """Returns the file with the importance of columns; none where it is not used."""
+    if request.imatrix is not None:
+        means = load_importance(request.imatrix).means()
+        check_importance(means, load_header(base), request.imatrix)
+        return request.imatrix
+    if not request.uses_imatrix or (recipe and not recipe.imatrix_sha256):
+        return None
     found = kept.path(IMATRIX)
     if found.exists():
         return found
@@ -212,33 +214,35 @@ def _imatrix(
     return found
 
 
-def _plan(job: Job, clock: Clock) -> Plan:
+def _plan(job: Job, recipe: Recipe | None, clock: Clock) -> Plan:
     request = job.request
     if request.preset:
         return Plan(how=request.preset)
-    if request.recipe is not None:
-        recipe = _recipe(job, request.recipe)
+    if recipe is not None:
+        _check_same(job, recipe)
         is_mended = bool(recipe.mended_sha256)
         if is_mended:
             _gather_factors(job, clock)
-        return Plan(how=recipe.types, is_mended=is_mended)
+        return Plan(how=recipe.preset or recipe.types, is_mended=is_mended)
+    budget = _budget(request, job.header)
     if request.is_mended:
         _gather_factors(job, clock)
     found = _sensitivities(job, clock)
-    budget = _budget(request, job.header, found)
     goal = _goal(job, clock)
     how = assign(found, budget, goal)
     return Plan(how=how, is_mended=request.is_mended, found=found, goal=goal)
 
 
-def _recipe(job: Job, path: Path) -> Recipe:
-    """Returns a recipe that goes with what is there."""
-    recipe = load_recipe(path)
-    if recipe.imatrix_sha256 not in ("", job.imatrix_sha256):
+def _check_same(job: Job, recipe: Recipe) -> None:
+    """Raises unless a recipe goes with the importance matrix and the texts."""
+    path = job.request.recipe
+    if recipe.imatrix_sha256 != job.imatrix_sha256:
         raise QuantizeError(
             "recipe_imatrix",
             f"{path} was found with another importance matrix.",
-            f"Name the {IMATRIX} that lies beside it with --imatrix.",
+            f"Name the {IMATRIX} that lies beside it with --imatrix."
+            if recipe.imatrix_sha256
+            else "It was found without one: leave out --imatrix.",
         )
     if recipe.mended_sha256 not in ("", job.texts.of(Use.CALIBRATION).sha256):
         raise QuantizeError(
@@ -246,7 +250,6 @@ def _recipe(job: Job, path: Path) -> Recipe:
             f"{path} was found with other texts for calibration.",
             "Give the same pack, or the same files with --calibration.",
         )
-    return recipe
 
 
 def _gather_factors(job: Job, clock: Clock) -> None:
@@ -296,12 +299,27 @@ def _goal(job: Job, clock: Clock) -> Goal:
     return replace(goal, seconds=seconds)
 
 
-def _budget(request: Request, header: Header, found: Sequence[Sensitivity]) -> int:
-    """Returns the bytes that the tensors which are quantized may take together."""
-    names = {one.weight.name for one in found}
-    if not request.budget_bytes:
-        n_weights = sum(one.weight.n_numbers for one in found)
-        return int(request.bits_per_weight * n_weights / 8)
+def _budget(request: Request, header: Header) -> int:
+    """Returns the bytes that the tensors which are quantized may take together.
+
+    Raises:
+        QuantizeError: ``budget_too_small``.
+    """
+    weights = weights_of(header)
+    goal = GOALS[request.goal]
+    names = {one.name for one in weights}
     others = sum(one.n_bytes for one in header.tensors if one.name not in names)
-    padding = _PADDING * len(header.tensors)
-    return request.budget_bytes - header.data_offset - others - padding
+    rest = header.data_offset + others + _PADDING * len(header.tensors)
+    n_weights = sum(one.n_numbers for one in weights)
+    budget = int(request.bits_per_weight * n_weights / 8)
+    if request.budget_bytes:
+        budget = request.budget_bytes - rest
+    least = least_bytes(weights, goal)
+    if budget < least:
+        raise QuantizeError(
+            "budget_too_small",
+            f"{request.source} takes {size_text(rest + least)} at least, and "
+            f"{size_text(rest + budget)} were asked for.",
+            f"Give it more: --budget {rest + least}.",
+        )
+    return budget

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,11 +23,13 @@ from quantize.assignment import PRESETS
 from quantize.errors import QuantizeError
 from quantize.job import GOALS, MODEL, PAGE, Request, Stage
 from quantize.llm import compared, quantize_llm
+from quantize.refusal import LostTooMuchError
 from quantize.report import Method, Report
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20}
 _UNITS |= {"gi": 1 << 30}
-_ADAPTER = "adapter"
+_ADAPTER, _ALL = "adapter", "all"
+_USUAL_GOAL = "size"
 _LINE_EVERY_S = 5.0
 _USUAL_BITS = 5.0
 """Per weight, where nothing is asked for."""
@@ -78,7 +80,7 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
             help="size: bytes alone count. balanced: the time of products on this "
             "machine as well. speed: time above all, in types that are fast on ARM.",
         ),
-    ] = "size",
+    ] = _USUAL_GOAL,
     words: Annotated[
         int,
         typer.Option(
@@ -116,8 +118,8 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         list[str] | None,
         typer.Option(
             "--compare",
-            help="A preset to measure beside it; adapter: the same types, with the "
-            "adapter left beside the base.",
+            help="A preset to measure beside it, or all of them; adapter: the same "
+            "types, with the adapter left beside the base.",
         ),
     ] = None,
     threads: Annotated[
@@ -152,6 +154,9 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
 
       headside run --llm small/model.gguf
     """
+    _require_one({"preset": preset, "recipe": recipe, "budget": budget, "bpw": bpw})
+    if goal != _USUAL_GOAL:
+        _require_one({"preset": preset, "recipe": recipe, "for": goal})
     request = Request(
         source=source,
         out=out,
@@ -170,7 +175,7 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         calibration=tuple(calibration or ()),
         evaluation=tuple(evaluation or ()),
         pack=pack,
-        compared=tuple(_preset(name) for name in compared or () if name != _ADAPTER),
+        compared=_presets(compared or ()),
         compares_adapter=_ADAPTER in (compared or ()),
         allows_quantized=quantized_source,
         guard_kl=guard_kl,
@@ -179,8 +184,13 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         task=task,
         device=device,
     )
-    with _shown() as stage:
-        report = quantize_llm(request, stage)
+    try:
+        with _shown() as stage:
+            report = quantize_llm(request, stage)
+    except LostTooMuchError as error:
+        if as_json:
+            typer.echo(json.dumps(asdict(error.report), indent=1))
+        raise
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=1))
         return
@@ -268,6 +278,23 @@ def _preset(name: str) -> str:
     return name.lower()
 
 
+def _presets(names: Sequence[str]) -> tuple[str, ...]:
+    if _ALL in names:
+        return tuple(PRESETS)
+    return tuple(_preset(name) for name in names if name != _ADAPTER)
+
+
+def _require_one(options: Mapping[str, object]) -> None:
+    """Refuses what says twice how the type of a tensor is chosen."""
+    given = [f"--{name}" for name, value in options.items() if value]
+    if len(given) > 1:
+        raise QuantizeError(
+            "options_conflict",
+            f"{' and '.join(given)} both say how types are chosen.",
+            "Give one of them.",
+        )
+
+
 def _goal(name: str) -> str:
     if name not in GOALS:
         raise QuantizeError(
@@ -285,7 +312,12 @@ def _bytes(text: str) -> int:
         raise QuantizeError(
             "unknown_size", f'"{text}" is no size.', "Write 95MB or 98000000."
         )
-    return int(float(found[1]) * _UNITS[found[2]])
+    n_bytes = int(float(found[1]) * _UNITS[found[2]])
+    if not n_bytes:
+        raise QuantizeError(
+            "unknown_size", "A file of no bytes holds nothing.", "Write 95MB."
+        )
+    return n_bytes
 
 
 @contextmanager

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from models.device import device_profile
-from models.disk import hash_region, size_text
+from models.disk import hash_region
 from quantize.assignment import is_quantizable
 from quantize.divergence import Divergence, summary
 from quantize.errors import QuantizeError
 from quantize.gguf import Header, load_header
 from quantize.inspection import inspect
-from quantize.report import FileFacts, Limit, Method, Report, TensorFacts
-from quantize.search import Goal, Sensitivity, assign
+from quantize.report import FileFacts, Limit, Method, TensorFacts
+from quantize.search import Sensitivity
 from quantize.source import Source
 from quantize.words_left import WordsLeft
 from quantize.writing import Written
 
+_TOOLS = ("headside", "llama-cpp-python", "numpy", "torch", "transformers", "peft")
 _K_BLOCK = 256
 _N_CONTEXT = 1536
 """Tokens that the runtime keeps, at most."""
@@ -77,6 +79,8 @@ def tensor_facts(made: Header, found: Sequence[Sensitivity]) -> list[TensorFacts
 
 def _explained(fact: TensorFacts, one: Sensitivity) -> TensorFacts:
     for_a_million = one.kl / one.weight.n_numbers * 1e6
+    n_columns = one.weight.n_columns
+    narrow = f"; no K-type: rows of {n_columns}" if n_columns % _K_BLOCK else ""
     return TensorFacts(
         name=fact.name,
         type=fact.type,
@@ -86,7 +90,7 @@ def _explained(fact: TensorFacts, one: Sensitivity) -> TensorFacts:
         expected_kl=one.loss(fact.type) if fact.type in one.errors else 0.0,
         why=(
             f"{one.kl:.2g} nats in {one.probe} alone, "
-            f"{for_a_million:.2g} for a million weights"
+            f"{for_a_million:.2g} for a million weights{narrow}"
         ),
     )
 
@@ -170,54 +174,12 @@ def _kept_numbers(made: Header) -> int:
 
 
 def tools() -> list[tuple[str, str]]:
-    """Returns the names and versions of what the figures depend on."""
-    names = ("headside", "llama-cpp-python", "numpy")
-    return [(name, version(name)) for name in names]
+    """Returns the names and versions of what the figures depend on.
 
-
-def lost_too_much(
-    report: Report, page: Path, found: Sequence[Sensitivity], goal: Goal
-) -> QuantizeError:
-    """Returns what says which limits were passed, and what would do."""
-    over = [limit for limit in report.limits if not limit.is_met]
-    said = "; ".join(
-        f"{limit.name} may be {limit.found:.4g}, and the limit is {limit.limit:.4g}"
-        for limit in over
-    )
-    kl = next((limit for limit in over if limit.name == "kl_mean"), None)
-    n_bytes = _enough(report, kl, found, goal) if kl else None
-    cure = (
-        f"About {size_text(n_bytes)} are expected to do: --budget {n_bytes}."
-        if n_bytes
-        else "Give it more bytes."
-    )
-    return QuantizeError(
-        "lost_too_much",
-        f"The model lost too much: {said}. Nothing was published.",
-        f"{cure} The report is {page}.",
-    )
-
-
-def _enough(
-    report: Report, limit: Limit, found: Sequence[Sensitivity], goal: Goal
-) -> int | None:
-    """Returns the smallest size that is expected to keep the limit, in bytes.
-
-    What was expected is scaled by what was found.
+    Those of the extra alone where it is installed.
     """
-    expected = sum(one.expected_kl for one in report.tensors)
-    if not expected:
-        return None
-    allowed = limit.limit * expected / limit.found
-    rest = report.out.n_bytes - sum(one.n_bytes for one in report.tensors)
-    low, high = 0, sum(one.weight.n_numbers for one in found) * 2
-    while high - low > max(1, high // 1000):
-        middle = (low + high) // 2
-        try:
-            chosen = assign(found, middle, goal)
-        except QuantizeError:
-            low = middle
-            continue
-        loss = sum(one.loss(chosen[one.weight.name].name) for one in found)
-        low, high = (low, middle) if loss <= allowed else (middle, high)
-    return high + rest
+    found = []
+    for name in _TOOLS:
+        with suppress(PackageNotFoundError):
+            found.append((name, version(name)))
+    return found

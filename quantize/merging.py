@@ -12,7 +12,6 @@ from typing import Any
 
 from quantize.child import Tell
 from quantize.converter_process import (
-    end_with_parent,
     refuse_network,
     refuse_own_code,
 )
@@ -33,7 +32,6 @@ def run_merge(request: Mapping[str, Any], tell: Tell) -> None:
     Raises:
         QuantizeError: ``extra_missing`` or ``merge_failed``.
     """
-    end_with_parent()
     refuse_network()
     at = request["base"]
     try:

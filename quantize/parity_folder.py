@@ -20,7 +20,6 @@ from jinja2 import TemplateError
 from models.errors import HeadsideError
 from quantize.child import Tell
 from quantize.converter_process import (
-    end_with_parent,
     refuse_network,
     refuse_own_code,
 )
@@ -56,7 +55,6 @@ def run_folder(request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     Raises:
         QuantizeError: As `check_parity`.
     """
-    end_with_parent()
     refuse_network()
     folder = Path(request["folder"])
     try:

@@ -15,7 +15,6 @@ import numpy as np
 
 from models.lean_import import modules_of
 from quantize.child import Tell
-from quantize.converter_process import end_with_parent
 from quantize.errors import QuantizeError
 from quantize.ggml import Floats
 from quantize.llama import Llama
@@ -40,7 +39,6 @@ def run_gguf(request: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     Raises:
         QuantizeError: As `check_parity`.
     """
-    end_with_parent()
     with Llama(
         Path(request["gguf"]),
         n_tokens=MOST_TOKENS,

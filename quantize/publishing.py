@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from quantize.beside import adapter_bytes, write_beside
 from quantize.comparison import compare
 from quantize.compensation import write_mended
 from quantize.divergence import summary
+from quantize.errors import QuantizeError
 from quantize.gguf import load_header
 from quantize.guard import Guard
 from quantize.job import (
@@ -25,13 +27,13 @@ from quantize.job import (
     Clock,
     Job,
     Plan,
+    Request,
 )
 from quantize.llm_manifest import manifest_name, save_manifest
 from quantize.llm_report import (
     file_facts,
     kept_bits,
     kl_by_position,
-    lost_too_much,
     memory_limit,
     methods_of,
     notes_on,
@@ -39,6 +41,7 @@ from quantize.llm_report import (
     tools,
 )
 from quantize.recipe import Recipe, save_recipe
+from quantize.refusal import lost_too_much
 from quantize.report import Method, Report, Sample, save_report
 from quantize.report_html import as_html
 from quantize.task import Actor, TaskSummary, act, compared, load_task
@@ -63,9 +66,18 @@ def publish(job: Job, plan: Plan, clock: Clock) -> Report:
     try:
         report = _written(job, plan, beside, clock)
         if report.is_passed:
+            if out.exists():  # an empty folder would be replaced, and a full one not
+                out = _another(out)
             beside.replace(out)
+            if out != job.request.out:
+                raise QuantizeError(
+                    "out_exists",
+                    f"{job.request.out} came to be meanwhile; the model is in {out}.",
+                    "",
+                )
             return report
         (beside / MODEL).unlink()
+        _manifest(job.request, beside).unlink()
         shutil.rmtree(refused, ignore_errors=True)
         beside.replace(refused)
     finally:
@@ -94,7 +106,7 @@ def _written(job: Job, plan: Plan, folder: Path, clock: Clock) -> Report:
     save_report(folder / REPORT, report)
     write_whole(folder / PAGE, as_html(report))
     save_manifest(
-        folder / f"{manifest_name(request.out)}.toml",
+        _manifest(request, folder),
         report,
         {
             "the source": job.source_sha256,
@@ -105,6 +117,16 @@ def _written(job: Job, plan: Plan, folder: Path, clock: Clock) -> Report:
     for name in request.compared:
         models[name].unlink()
     return report
+
+
+def _manifest(request: Request, folder: Path) -> Path:
+    return folder / f"{manifest_name(request.out)}.toml"
+
+
+def _another(out: Path) -> Path:
+    """Returns a folder beside one that is there, that is not."""
+    names = (out.with_name(f"{out.name}-{n}") for n in itertools.count(2))
+    return next(name for name in names if not name.exists())
 
 
 def _quantize(job: Job, plan: Plan, out: Path, clock: Clock) -> None:
@@ -131,6 +153,7 @@ def _save_recipe(job: Job, plan: Plan, model: Path, folder: Path) -> None:
         imatrix_sha256=job.imatrix_sha256,
         mended_sha256=calibration if plan.is_mended else "",
         types=types_in(load_header(model).tensors),
+        preset=plan.how if isinstance(plan.how, str) else "",
         without_layers=job.without_layers,
         n_words=len(job.words.keep) if job.words else 0,
         words_sha256=job.words.sha256 if job.words else "",

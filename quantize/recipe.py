@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.disk import write_whole
+from quantize.assignment import PRESETS
 from quantize.errors import QuantizeError
 from quantize.ggml import named
 from quantize.gguf import TensorType
@@ -31,6 +32,8 @@ class Recipe:
     """Of the texts that say how losses are mended; empty where none are."""
     types: Mapping[str, TensorType]
     """By tensor."""
+    preset: str = ""
+    """llama.cpp's own rule, where that chose the types."""
     without_layers: tuple[int, ...] = ()
     """Numbers of layers that are left out, rising."""
     n_words: int = 0
@@ -46,6 +49,7 @@ def save_recipe(path: Path, recipe: Recipe) -> None:
         f'source_sha256 = "{recipe.source_sha256}"',
         f'imatrix_sha256 = "{recipe.imatrix_sha256}"',
         f'mended_sha256 = "{recipe.mended_sha256}"',
+        f'preset = "{recipe.preset}"',
         f"without_layers = {list(recipe.without_layers)}",
         f"n_words = {recipe.n_words}",
         f'words_sha256 = "{recipe.words_sha256}"',
@@ -75,6 +79,9 @@ def load_recipe(path: Path) -> Recipe:
         isinstance(name, str) for name in types.values()
     ):
         raise _broken(path, "[types] names no types")
+    preset = _text(path, {"preset": "", **found}, "preset")
+    if preset and preset not in PRESETS:
+        raise _broken(path, f'llama.cpp has no preset "{preset}"')
     layers = found.get("without_layers", [])
     if not isinstance(layers, list) or not all(
         isinstance(layer, int) and layer >= 0 for layer in layers
@@ -88,6 +95,7 @@ def load_recipe(path: Path) -> Recipe:
         imatrix_sha256=_text(path, found, "imatrix_sha256"),
         mended_sha256=_text(path, found, "mended_sha256"),
         types={tensor: named(name) for tensor, name in types.items()},
+        preset=preset,
         without_layers=tuple(layers),
         n_words=n_words,
         words_sha256=_text(path, {"words_sha256": "", **found}, "words_sha256"),

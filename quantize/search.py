@@ -16,10 +16,11 @@ from types import MappingProxyType
 
 from models.disk import write_whole
 from quantize.allocation import Choice, allocate
+from quantize.assignment import is_quantizable
 from quantize.child import Tell
 from quantize.errors import QuantizeError
 from quantize.ggml import fits, named
-from quantize.gguf import TensorType
+from quantize.gguf import Header, TensorType
 from quantize.kernels import Seconds, key
 from quantize.trial import Trial, Weight
 
@@ -113,6 +114,30 @@ class Goal:
     """Of a cost, for the time of products; the rest is for bytes."""
     seconds: Seconds = field(default_factory=lambda: MappingProxyType({}))
     """Of products, where time counts."""
+
+
+def weights_of(header: Header) -> list[Weight]:
+    """Returns the tensors of a model that a search finds types for."""
+    found = []
+    for tensor in header.tensors:
+        n_rows, n_columns = tensor.rows
+        if is_quantizable(tensor) and any(
+            fits(named(name), n_columns) for name in _PROBES
+        ):
+            found.append(Weight(name=tensor.name, n_rows=n_rows, n_columns=n_columns))
+    return found
+
+
+def least_bytes(weights: Sequence[Weight], goal: Goal) -> int:
+    """Returns what weights take in the smallest types that may be chosen."""
+    return sum(
+        min(
+            weight.n_bytes(named(name))
+            for name in goal.types
+            if name in CANDIDATES and fits(named(name), weight.n_columns)
+        )
+        for weight in weights
+    )
 
 
 def assign(

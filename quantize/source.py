@@ -28,7 +28,7 @@ from quantize.hf_folder import (
     pickle_refused,
 )
 from quantize.inspection import UNQUANTIZED as UNQUANTIZED_GGUF
-from quantize.safetensors_file import UNQUANTIZED, check_finite
+from quantize.safetensors_file import UNQUANTIZED, Weight, check_finite
 
 _READ = ("*.json", "*.jinja", "*.txt", "*.model", "*.md")
 """What besides the weights decides what the model becomes."""
@@ -111,7 +111,7 @@ def require_unquantized(source: Source) -> None:
 
 
 def check_weights(source: Source, tell: Callable[[int], None]) -> None:
-    """Reads the weights of a folder; a GGUF file's are llama.cpp's to check.
+    """Reads the weights that are stored as floats.
 
     Args:
         source: The source.
@@ -121,10 +121,20 @@ def check_weights(source: Source, tell: Callable[[int], None]) -> None:
         QuantizeError: ``weights_not_finite``.
     """
     if source.kind is Kind.FOLDER:
-        weights = folder_weights(source.path).values()
-        check_finite(
-            sorted(weights, key=lambda found: (found.path, found.offset)), tell
-        )
+        weights = list(folder_weights(source.path).values())
+    else:
+        weights = [
+            Weight(
+                name=tensor.name,
+                type_=tensor.type.name.upper(),
+                shape=tensor.shape[::-1],
+                path=source.path,
+                offset=tensor.offset,
+            )
+            for tensor in load_header(source.path).tensors
+            if tensor.type.name in UNQUANTIZED_GGUF
+        ]
+    check_finite(sorted(weights, key=lambda found: (found.path, found.offset)), tell)
 
 
 def fingerprint(source: Source) -> str:

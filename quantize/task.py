@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from models.pack_file import load_pack
 from models.share import share_interval
 from quantize.child import Tell
 from quantize.divergence import Interval, interval
@@ -38,7 +40,7 @@ class Task:
     pack: str
     ids: tuple[str, ...]
     sha256: str
-    """Of the file and the pack's name."""
+    """Of the file and of all that the pack says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,19 @@ def load_task(path: Path, pack: str) -> Task:
     """
     try:
         ids = tuple(row["id"] for row in _rows(path))
-        told = pack.encode() + path.read_bytes()
+        told = load_pack(pack).version.encode() + path.read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise QuantizeError(
             "task_broken",
             f"{path} holds no items: {error}.",
             'Write lines such as {"id": "1", "text": "...", "intents": []}.',
         ) from error
+    if twice := next((name for name, n in Counter(ids).items() if n > 1), None):
+        raise QuantizeError(
+            "task_broken",
+            f"{path} has two items called {twice!r}.",
+            "Give each an id of its own.",
+        )
     if len(ids) < _FEWEST:
         raise QuantizeError(
             "task_short",
@@ -109,6 +117,28 @@ class Actor:
         led = ["--along", str(self.along)] if self.along else []
         kept = ["--kv-bits", str(self.kv_bits), "--threads", str(self.threads)]
         return ["--llm", str(self.model), *kept, *led]
+
+
+def check_lines(task: Task) -> None:
+    """Raises unless the runtime reads every line of a task.
+
+    Raises:
+        QuantizeError: ``task_broken``.
+    """
+    done = subprocess.run(
+        [*_COMMAND, str(task.path), "--pack", task.pack, "--llm", "echo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        *_, last = done.stdout.splitlines() or [""]
+        raise QuantizeError(
+            "task_broken",
+            f"The runtime cannot read {task.path}: {_told(last)}",
+            f"`headside intent choose {task.path} --llm echo` says more.",
+        )
 
 
 def act(task: Task, actor: Actor, answers: Path, tell: Tell) -> None:
@@ -155,7 +185,7 @@ def act(task: Task, actor: Actor, answers: Path, tell: Tell) -> None:
         raise QuantizeError(
             "task_failed",
             f"The runtime ended with code {process.returncode} on {task.path}: "
-            f"{last.strip()[:300]}",
+            f"{_told(last)}",
             f"`headside intent choose {task.path} --llm {actor.model}` says more.",
         )
 
@@ -237,6 +267,14 @@ def _row(line: str) -> dict[str, Any] | None:
         return None
     is_answer = isinstance(row, dict) and row.keys() >= {"id", "intents", "choices"}
     return row if is_answer else None
+
+
+def _told(line: str) -> str:
+    """Returns what the runtime said last: the message of an error, where it is one."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line.strip()[:300]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -21,7 +24,7 @@ from models.manifest import load_manifest
 from quantize.commands import app
 from quantize.conversion import convert
 from quantize.gguf import load_header
-from quantize.imatrix import load_importance
+from quantize.imatrix import Importance, load_importance
 from quantize.job import IMATRIX, MODEL, PAGE, RECIPE, REPORT, Request, Stage
 from quantize.llm import quantize_llm as quantized
 from quantize.recipe import load_recipe
@@ -77,7 +80,7 @@ def request_(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Request:
-    monkeypatch.setattr("quantize.llm.cache_root", lambda: kept)
+    monkeypatch.setattr("quantize.checks.cache_root", lambda: kept)
     monkeypatch.setattr("quantize.kept.cache_root", lambda: kept)
     return Request(
         source=source,
@@ -147,6 +150,53 @@ def test_a_recipe_makes_the_same_file_again(request_: Request, tmp_path: Path) -
     types = {t.name: t.type for t in load_header(again.out / MODEL).tensors}
     for name, type_ in load_recipe(first / RECIPE).types.items():
         assert types[name] == type_
+
+
+@pytest.mark.parametrize(
+    "change", [{"uses_imatrix": False}, {"preset": "q4_0"}, {"preset": "q4_k_m"}]
+)
+def test_a_recipe_knows_how_its_file_was_made(
+    change: dict[str, Any], request_: Request, tmp_path: Path
+) -> None:
+    made = replace(request_, **change)
+    quantized(made, Stage())
+    again = by_its_recipe(request_, tmp_path)
+    if not (made.out / IMATRIX).exists():
+        again = replace(again, imatrix=None)
+
+    quantized(again, Stage())
+
+    assert sha256(again.out / MODEL) == sha256(made.out / MODEL)
+
+
+def test_a_recipe_is_for_one_model(request_: Request, tmp_path: Path) -> None:
+    quantized(request_, Stage())
+    recipe = tmp_path / "other.toml"
+    told = (request_.out / RECIPE).read_text()
+    recipe.write_text(told.replace('"blk.0.attn_q.weight"', '"blk.7.attn_q.weight"'))
+    again = replace(request_, out=tmp_path / "again", recipe=recipe)
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(again, Stage())
+
+    assert failed.value.code == "recipe_misfit"
+    assert "blk.0.attn_q.weight" in failed.value.message
+
+
+@pytest.mark.parametrize("width", [96, 5])
+def test_an_importance_matrix_of_another_model_is_refused(
+    width: int, request_: Request, tmp_path: Path
+) -> None:
+    name = "blk.0.attn_q.weight" if width == 5 else "other.weight"
+    other = Importance(n_chunks=1, chunk_tokens=4, datasets=("other",))
+    other.hear(name, np.ones((4, width), np.float32))
+    other.save(tmp_path / "other.gguf")
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(request_, imatrix=tmp_path / "other.gguf"), Stage())
+
+    assert failed.value.code == "imatrix_misfit"
+    assert str(tmp_path / "other.gguf") in failed.value.message
 
 
 def test_layers_can_be_left_out(request_: Request, tmp_path: Path) -> None:
@@ -308,6 +358,39 @@ def test_what_is_asked_for_is_checked_first(request_: Request, tmp_path: Path) -
     assert set(told.begun) == {"checking the source"}
 
 
+def test_a_task_too_short_for_the_guard_is_refused_at_once(
+    request_: Request, tmp_path: Path
+) -> None:
+    rows = [{"id": str(n), "text": "turn left", "intents": []} for n in range(60)]
+    path = tmp_path / "task.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(request_, task=path), Told())
+
+    assert failed.value.code == "task_short"
+    assert "Give 125 or more" in failed.value.hint
+
+
+def test_what_came_to_be_meanwhile_is_left(request_: Request) -> None:
+    class Meanwhile(Told):
+        """Another run publishes first."""
+
+        def begin(self, name: str) -> None:
+            if name == "writing":
+                request_.out.mkdir()
+                (request_.out / "theirs").touch()
+
+    with pytest.raises(HeadsideError) as failed:
+        quantized(replace(request_, preset="q8_0"), Meanwhile())
+
+    assert failed.value.code == "out_exists"
+    assert [one.name for one in request_.out.iterdir()] == ["theirs"]
+    ours = request_.out.with_name("out-2")
+    assert str(ours) in failed.value.message
+    assert (ours / MODEL).exists()
+
+
 def test_on_a_headset_it_has_to_fit(request_: Request) -> None:
     report = quantized(replace(request_, preset="q4_0", device="quest3"), Stage())
 
@@ -322,6 +405,10 @@ def test_a_budget_that_cannot_be_says_what_could(request_: Request) -> None:
 
     assert failed.value.code == "budget_too_small"
     assert not request_.out.exists()
+    (enough,) = re.findall(r"--budget (\d+)", failed.value.hint)
+    least = replace(request_, budget_bytes=int(enough))
+    quantized(least, Stage())
+    assert (least.out / MODEL).stat().st_size <= int(enough)
 
 
 def test_an_importance_matrix_is_of_this_model(request_: Request) -> None:
@@ -463,12 +550,20 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         (["--budget", "small"], "unknown_size"),
         (["--for", "fun"], "unknown_goal"),
         (["--preset", "q9"], "unknown_preset"),
+        (["--budget", "0MB"], "unknown_size"),
+        (["--preset", "q8_0", "--bpw", "5"], "options_conflict"),
+        (["--budget", "3MB", "--bpw", "5"], "options_conflict"),
+        (["--preset", "q8_0", "--for", "speed"], "options_conflict"),
+        (["--imatrix", "none.gguf"], "gguf_unreadable"),
+        (["--recipe", "none.toml"], "recipe_broken"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(
     given: list[str], code: str, source: Path, tmp_path: Path
 ) -> None:
-    found = CliRunner().invoke(app, ["llm", str(source), "-o", str(tmp_path), *given])
+    found = CliRunner().invoke(
+        app, ["llm", str(source), "-o", str(tmp_path / "out"), *given]
+    )
 
     assert isinstance(found.exception, HeadsideError)
     assert found.exception.code == code

@@ -164,17 +164,7 @@ def run(
     large: Path, out: Path, cache: Path, texts: Sequence[str]
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "edge.cli", "quantize", "llm", str(large)]
-    options = [
-        "-o",
-        str(out),
-        "--bpw",
-        "4.8",
-        "--guard-kl",
-        "100",
-        "--threads",
-        "1",
-        *texts,
-    ]
+    options = ["-o", str(out), "--bpw", "4.8", "--guard-kl", "100", *texts]
     if not cache.exists():
         cache.mkdir()
         for one in cache_root().iterdir():  # the converter lies there

@@ -11,9 +11,17 @@ from typing import Any
 import pytest
 
 from models.errors import HeadsideError
-from quantize.task import Actor, Task, act, compared, load_task
+from quantize.task import Actor, Task, act, check_lines, compared, load_task
 
 N = 40
+WAVE = """format = 1
+name = "wave"
+[character.Ana]
+persona = "You are Ana."
+fallback = ["What?"]
+[intents.wave]
+say = ["wave at me"]
+"""
 
 
 def item(n: int) -> dict[str, Any]:
@@ -138,9 +146,38 @@ def test_a_runtime_that_says_no_is_quoted(task: Task, tmp_path: Path) -> None:
     assert "none.gguf" in failed.value.message
 
 
+def test_lines_that_the_runtime_cannot_read_are_refused(tmp_path: Path) -> None:
+    rows = [item(n) for n in range(N)]
+    rows[3]["intents"] = [{"name": "levitate", "slots": {}}]
+    path = write(tmp_path / "task.jsonl", rows)
+
+    with pytest.raises(HeadsideError) as failed:
+        check_lines(load_task(path, "explorer"))
+
+    assert failed.value.code == "task_broken"
+    assert "levitate" in failed.value.message
+
+
+def test_lines_that_the_runtime_reads_are_not(task: Task) -> None:
+    check_lines(task)
+
+
+def test_a_task_is_of_a_pack_as_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "task.jsonl", [item(n) for n in range(N)])
+    pack = tmp_path / "wave"
+    pack.mkdir()
+    told = WAVE
+    (pack / "pack.toml").write_text(told)
+    before = load_task(path, str(pack))
+    (pack / "pack.toml").write_text(told.replace("wave at", "nod to"))
+
+    assert load_task(path, str(pack)).sha256 != before.sha256
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
+        ('{"id": "1", "text": "x"}\n{"id": "1", "text": "y"}', "task_broken"),
         ("", "task_short"),
         ('{"id": "1", "text": "x", "intents": []}', "task_short"),
         ("{", "task_broken"),

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from models.pack_file import load_pack
+from quantize.conversion import convert
 from quantize.errors import QuantizeError
+from quantize.gguf import load_header
+from quantize.llama import Llama
+from quantize.llm_texts import load_texts
 from quantize.texts import (
     Document,
     Use,
@@ -24,6 +28,29 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ eos_token }}\n"
     "{% endfor %}"
 )
+
+
+@pytest.mark.models
+def test_what_judges_has_nothing_that_calibrates(smollm: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    convert(smollm, model, type_="f32")
+    uses: dict[Use, list[Document]] = {}
+
+    def seen(_model: Llama, documents: list[Document], use: Use) -> list[list[int]]:
+        uses[use] = documents
+        return [[1] * 3000]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("quantize.llm_texts._chunks", seen)
+        load_texts(
+            model, load_header(model), pack="explorer", calibration=(), evaluation=()
+        )
+
+    said = {line for one in uses[Use.CALIBRATION] for line in one.said}
+    judged = {line for one in uses[Use.EVALUATION] for line in one.said}
+    assert len(said) > 50
+    assert len(judged) > 10
+    assert not said & judged
 
 
 def document(text: str, name: str = "a") -> Document:
