@@ -131,8 +131,12 @@ def without_adapters(
     kept: Kept,
     clock: Clock,
 ) -> Path | None:
-    """Returns the base without its adapters, where that is asked for."""
-    if not request.compares_adapter:
+    """Returns the base without its adapters; none where nobody asks for it.
+
+    A search does, to see what is left of them.
+    """
+    is_searched = not request.preset and request.recipe is None
+    if not request.adapters or not (is_searched or request.compares_adapter):
         return None
     bare = kept.path("bare.gguf")
     if not bare.exists():

@@ -119,7 +119,7 @@ class Job:
     base: Path
     """What is quantized: the same, or without some layers."""
     bare: Path | None
-    """The base without its adapters, where that is compared."""
+    """The base without its adapters, where these are compared or searched with."""
     words: WordsLeft | None
     """Where some are left out."""
     without_layers: tuple[int, ...]

@@ -63,6 +63,7 @@ from quantize.source import (
     load_source,
     require_unquantized,
 )
+from quantize.survival import without_forgetful
 from quantize.texts import Use
 from quantize.trial import Trial
 
@@ -228,6 +229,10 @@ def _plan(job: Job, recipe: Recipe | None, clock: Clock) -> Plan:
     if request.is_mended:
         _gather_factors(job, clock)
     found = _sensitivities(job, clock)
+    if job.bare is not None:
+        with clock.at("seeing what adapters leave"):
+            means = load_importance(job.imatrix).means() if job.imatrix else {}
+            found = without_forgetful(found, job.base, job.bare, means)
     goal = _goal(job, clock)
     how = assign(found, budget, goal)
     return Plan(how=how, is_mended=request.is_mended, found=found, goal=goal)

@@ -233,7 +233,7 @@ def _beside(
 
     In the types of what was made.
     """
-    if job.bare is None:
+    if job.bare is None or not job.request.compares_adapter:
         return {}
     types = types_in(load_header(made).tensors)
     with clock.at("leaving the adapter beside"):

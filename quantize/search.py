@@ -58,6 +58,8 @@ class Sensitivity:
     """Nats per token, with the tensor alone in the type of the probe."""
     errors: Mapping[str, float]
     """The weighted squared error by type, over the same rows."""
+    forgetful: Sequence[str] = ()
+    """Types that would undo what an adapter taught."""
 
     def loss(self, type_name: str) -> float:
         """Returns the divergence that a type is expected to add, nats per token."""
@@ -201,7 +203,7 @@ def _choices(
                 loss=one.loss(name),
             )
             for name in one.errors
-            if name in goal.types
+            if name in goal.types and name not in one.forgetful
         ]
     return found
 
