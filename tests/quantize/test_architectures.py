@@ -51,7 +51,8 @@ def test_it_is_converted_searched_and_judged(
     folder = tmp_path / name
     torch.manual_seed(0)
     config = AutoConfig.for_model(name, **SHAPE, **ARCHITECTURES[name])
-    model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    auto: Any = AutoModelForCausalLM
+    model = auto.from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
     for path in smollm.glob("*token*"):
         shutil.copy(path, folder)
