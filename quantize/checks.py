@@ -72,8 +72,9 @@ def require_room(request: Request, source: Source) -> None:
             folder.mkdir(parents=True, exist_ok=True)
     is_ready = source.types == (FLOAT,) and source.kind is Kind.GGUF
     # The base, what it was merged from, what is mended, and the factors, about.
-    n_copies = (not is_ready) + bool(request.adapters) + 2 * request.is_mended
-    n_copies += 2 * request.compares_adapter + bool(request.n_words)
+    n_copies = (not is_ready) + 2 * request.is_mended + bool(request.n_words)
+    # What they are merged into, the base alone, and both side by side.
+    n_copies += 2 * bool(request.adapters) + request.compares_adapter
     require_free(cache, 4 * source.n_weights * n_copies)
     require_free(out, 2 * source.n_weights * (1 + len(request.compared)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from quantize.assignment import Assignment
 from quantize.compensation import Rounding
 from quantize.factors import Factors
+from quantize.ggml import Floats
 from quantize.gguf import Header
 from quantize.imatrix import load_importance
 from quantize.inspection import FAST_ON_ARM
@@ -135,11 +136,14 @@ class Job:
         """Of the importance matrix; empty where none is used."""
         return sha256_of(self.imatrix) if self.imatrix else ""
 
+    def means(self) -> Mapping[str, Floats]:
+        """Returns (columns,) the importance by weight; none where it is not used."""
+        return load_importance(self.imatrix).means() if self.imatrix else {}
+
     def rounding(self, *, is_mended: bool) -> Rounding:
         """Returns how weights are rounded."""
         factors = Factors.load(self.kept.path(FACTORS)) if is_mended else Factors()
-        means = load_importance(self.imatrix).means() if self.imatrix else {}
-        return Rounding(means, factors, self.request.threads)
+        return Rounding(self.means(), factors, self.request.threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

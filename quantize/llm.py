@@ -231,8 +231,7 @@ def _plan(job: Job, recipe: Recipe | None, clock: Clock) -> Plan:
     found = _sensitivities(job, clock)
     if job.bare is not None:
         with clock.at("seeing what adapters leave"):
-            means = load_importance(job.imatrix).means() if job.imatrix else {}
-            found = without_forgetful(found, job.base, job.bare, means)
+            found = without_forgetful(found, job.base, job.bare, job.means())
     goal = _goal(job, clock)
     how = assign(found, budget, goal)
     return Plan(how=how, is_mended=request.is_mended, found=found, goal=goal)

@@ -17,11 +17,10 @@ import numpy as np
 from quantize.ggml import Floats, named, rounded
 from quantize.gguf import Tensor, load_header
 from quantize.search import Sensitivity
+from quantize.trial import some_rows
 
 _LEAST = 0.8
 """Share of a change that has to be left."""
-_SAMPLE_NUMBERS = 1 << 17
-"""Of a weight, about, that are looked at."""
 
 
 def share_left(
@@ -80,6 +79,4 @@ def without_forgetful(
 
 
 def _some(path: Path, tensor: Tensor) -> Floats:
-    """Returns some rows of a weight, from all over it."""
-    rows = np.memmap(path, "<f4", "r", tensor.offset, tensor.rows)
-    return np.ascontiguousarray(rows[:: max(1, rows.size // _SAMPLE_NUMBERS)])
+    return some_rows(np.memmap(path, "<f4", "r", tensor.offset, tensor.rows))

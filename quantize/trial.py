@@ -41,6 +41,12 @@ class Weight:
         return self.n_numbers // type_.n_block * type_.block_bytes
 
 
+def some_rows(rows: Floats) -> Floats:
+    """Returns some rows of a weight, from all over it."""
+    n_apart = max(1, rows.size // _SAMPLE_NUMBERS)
+    return np.ascontiguousarray(rows[::n_apart])
+
+
 class Trial:
     """A loaded model, the texts it is tried on, and what it says as it is.
 
@@ -87,9 +93,7 @@ class Trial:
 
     def errors(self, name: str, types: Sequence[TensorType]) -> dict[str, float]:
         """Returns the weighted squared error by type, over some rows of a weight."""
-        rows = self.values(name)
-        n_apart = max(1, rows.size // _SAMPLE_NUMBERS)
-        some = np.ascontiguousarray(rows[::n_apart])
+        some = some_rows(self.values(name))
         return {type_.name: self._rounding.error(name, some, type_) for type_ in types}
 
     def kl_of(self, name: str, type_: TensorType) -> float:
