@@ -57,6 +57,11 @@ def main() -> NoReturn:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = _INTERRUPTED
+    except Exception as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        # Python 3.11 turns it into another error where a class is being made.
+        code = _INTERRUPTED
     if code == _INTERRUPTED:
         _leave_at_once(code)
     sys.exit(code)

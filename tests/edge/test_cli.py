@@ -154,6 +154,29 @@ def test_for_machines_an_error_is_a_line_too() -> None:
     assert line["message"] in done.stderr
 
 
+def test_ctrl_c_while_a_class_is_made_is_an_interruption_too() -> None:
+    code = """
+import edge.cli
+
+class Slow:
+    def __set_name__(self, owner, name):
+        raise KeyboardInterrupt
+
+edge.cli._dispatch = lambda _: type("Link", (), {"url": Slow()})
+edge.cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 130
+    assert done.stderr == ""
+
+
 def test_a_chain_of_stand_ins_runs() -> None:
     done = headside("run", "explorer", *ECHO, "--text", "hello", "--threads", "1")
 
