@@ -42,10 +42,11 @@ from models.store import cache_root
 from quantize.assignment import quantize_by
 from quantize.conversion import convert
 from quantize.gguf import load_header
-from quantize.job import IMATRIX, MODEL, Request, Stage
+from quantize.job import IMATRIX, MODEL, Request
 from quantize.llm import compared, quantize_llm
 from quantize.llm_texts import load_texts
 from quantize.report import Method
+from quantize.stage import Stage
 from quantize.texts import Use
 from quantize.writing import Speed, write
 

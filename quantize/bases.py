@@ -14,7 +14,7 @@ from quantize.assignment import FLOAT, quantize_by
 from quantize.conversion import convert
 from quantize.errors import QuantizeError
 from quantize.gguf import load_header
-from quantize.job import Clock, Request
+from quantize.job import Request
 from quantize.kept import Kept
 from quantize.llm_texts import Texts
 from quantize.opening import check_opens
@@ -22,6 +22,7 @@ from quantize.parity import check_parity
 from quantize.pruning import least_needed
 from quantize.recipe import load_recipe
 from quantize.source import Kind, Source
+from quantize.stage import Clock
 from quantize.texts import Use
 from quantize.words import kept_words
 from quantize.words_file import without_words

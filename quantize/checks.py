@@ -18,6 +18,7 @@ from quantize.gguf import Header
 from quantize.guard import Guard
 from quantize.imatrix import load_importance
 from quantize.job import Request
+from quantize.placing import require_absent
 from quantize.recipe import Recipe, load_recipe
 from quantize.source import Kind, Source
 from quantize.task import check_lines, load_task
@@ -29,10 +30,7 @@ def check_request(request: Request) -> Recipe | None:
     Raises:
         HeadsideError: Something is not there, cannot be read, or cannot be had.
     """
-    if request.out.exists():
-        raise QuantizeError(
-            "out_exists", f"{request.out} is there.", "Name another folder with -o."
-        )
+    require_absent(request.out)
     load_pack(request.pack)
     if request.task is not None:
         _check_task(request.task, request)

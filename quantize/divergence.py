@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from quantize.ggml import Floats
+from quantize.intervals import Interval, Numbers, interval
 
-Numbers = npt.NDArray[np.float64]
-_BOOTSTRAPS = 2000
 _BLOCK = 64
 """Tokens that are compared at once: what the cache of a core holds."""
 
@@ -77,15 +76,6 @@ class Divergence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A mean, and where it would lie in 95 of 100 choices of documents."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """Several documents, together."""
 
@@ -127,22 +117,6 @@ def summary(documents: Sequence[Divergence], *, seed: int = 1) -> Summary:
             high=float(np.exp(ratio.high)),
         ),
     )
-
-
-def interval(sums: Numbers, counts: Numbers, *, seed: int = 1) -> Interval:
-    """Returns a mean over all that some items hold, bootstrapped by item.
-
-    Args:
-        sums: (items,)
-        counts: (items,) how many each sum is of.
-        seed: Of the choices of items.
-    """
-    n = len(sums)
-    choices = np.random.default_rng(seed).integers(n, size=(_BOOTSTRAPS, n))
-    means = sums[choices].sum(axis=1) / counts[choices].sum(axis=1).clip(min=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    mean = float(sums.sum() / max(1.0, counts.sum()))
-    return Interval(mean=mean, low=float(low), high=float(high))
 
 
 def _log_sums(logits: Floats) -> Numbers:

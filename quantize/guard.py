@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quantize.divergence import Summary
-from quantize.report import Limit
+from quantize.limits import Limit, at_least, at_most
 from quantize.task import TaskSummary
 
 _LARGE = 500_000_000
@@ -36,11 +36,11 @@ class Guard:
         """Returns every limit and how it was kept."""
         kl, top, ratio = found.kl_mean, found.same_top, found.perplexity_ratio
         return [
-            _at_most("kl_mean", self.kl_mean, kl.high),
-            _at_most("perplexity_ratio", self.perplexity_ratio, ratio.high),
-            _at_least("same_top", self.same_top, top.low),
+            at_most("kl_mean", self.kl_mean, kl.high),
+            at_most("perplexity_ratio", self.perplexity_ratio, ratio.high),
+            at_least("same_top", self.same_top, top.low),
             *(
-                _at_least(
+                at_least(
                     f"actions ({task.kv_bits} bits)", self.actions, task.agreement.low
                 )
                 for task in tasks
@@ -49,12 +49,4 @@ class Guard:
 
     def of_words(self, kl: float) -> Limit:
         """Returns the limit of what goes with words that are left out."""
-        return _at_most("kl_mean of the words left out", self.kl_mean, kl)
-
-
-def _at_most(name: str, limit: float, found: float) -> Limit:
-    return Limit(name=name, limit=limit, found=found, is_met=found <= limit)
-
-
-def _at_least(name: str, limit: float, found: float) -> Limit:
-    return Limit(name=name, limit=limit, found=found, is_met=found >= limit)
+        return at_most("kl_mean of the words left out", self.kl_mean, kl)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from quantize.assignment import Assignment
@@ -16,8 +14,8 @@ from quantize.gguf import Header
 from quantize.imatrix import load_importance
 from quantize.inspection import FAST_ON_ARM
 from quantize.kept import Kept
-from quantize.llm_report import sha256_of
 from quantize.llm_texts import Texts
+from quantize.made import sha256_of
 from quantize.search import Goal, Sensitivity
 from quantize.source import Source
 from quantize.words_left import WordsLeft
@@ -37,16 +35,6 @@ GOALS = {
 }
 """What may count: bytes alone, bytes and this machine's time, or time above all, in
 types for which a headset has fast kernels."""
-
-
-class Stage:
-    """Told what is being done and how far it is."""
-
-    def begin(self, name: str) -> None:
-        """A stage begins."""
-
-    def tell(self, done: int, of: int) -> None:
-        """So much of it is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,22 +78,6 @@ class Request:
     guard_kl: float | None = None
     guard_same_top: float | None = None
     guard_actions: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Tells stages, and keeps how long they took."""
-
-    stage: Stage
-    seconds: list[tuple[str, float]] = field(default_factory=list)
-
-    @contextmanager
-    def at(self, name: str) -> Iterator[None]:
-        """Tells that a stage begins, and keeps how long the block takes."""
-        self.stage.begin(name)
-        began = time.monotonic()
-        yield
-        self.seconds.append((name, round(time.monotonic() - began, 1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

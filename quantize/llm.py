@@ -37,12 +37,13 @@ from quantize.errors import QuantizeError
 from quantize.factors import INDEX, gather_factors
 from quantize.gguf import Header, load_header
 from quantize.imatrix import Importance, gather, load_importance
-from quantize.job import FACTORS, GOALS, IMATRIX, Clock, Job, Plan, Request, Stage
+from quantize.job import FACTORS, GOALS, IMATRIX, Job, Plan, Request
 from quantize.kept import Kept
 from quantize.kernels import measure_kernels
 from quantize.llama import Llama
-from quantize.llm_report import methods_of, sha256_of
+from quantize.llm_report import methods_of
 from quantize.llm_texts import Texts, load_texts
+from quantize.made import sha256_of
 from quantize.opening import check_opens
 from quantize.publishing import publish
 from quantize.recipe import Recipe
@@ -63,6 +64,7 @@ from quantize.source import (
     load_source,
     require_unquantized,
 )
+from quantize.stage import Clock, Stage
 from quantize.survival import without_forgetful
 from quantize.texts import Use
 from quantize.trial import Trial

@@ -5,32 +5,28 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from models.disk import size_text
 from quantize.assignment import PRESETS
 from quantize.errors import QuantizeError
-from quantize.job import GOALS, MODEL, PAGE, Request, Stage
+from quantize.job import GOALS, MODEL, PAGE, Request
 from quantize.llm import compared, quantize_llm
 from quantize.refusal import LostTooMuchError
 from quantize.report import Method, Report
+from quantize.stage_display import shown
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20}
 _UNITS |= {"gi": 1 << 30}
 _ADAPTER, _ALL = "adapter", "all"
 _USUAL_GOAL = "size"
-_LINE_EVERY_S = 5.0
 _USUAL_BITS = 5.0
 """Per weight, where nothing is asked for."""
 
@@ -185,7 +181,7 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
         device=device,
     )
     try:
-        with _shown() as stage:
+        with shown() as stage:
             report = quantize_llm(request, stage)
     except LostTooMuchError as error:
         if as_json:
@@ -220,7 +216,7 @@ def compare_command(  # noqa: PLR0913 - one parameter an option
     Example: headside quantize compare q4.gguf small/model.gguf --reference f16.gguf
     """
     models = {str(path): path for path in (first, second)}
-    with _shown() as stage:
+    with shown() as stage:
         stage.begin("comparing")
         methods = compared(
             reference,
@@ -318,48 +314,3 @@ def _bytes(text: str) -> int:
             "unknown_size", "A file of no bytes holds nothing.", "Write 95MB."
         )
     return n_bytes
-
-
-@contextmanager
-def _shown() -> Iterator[Stage]:
-    """Yields what shows stages: a bar on a terminal, lines elsewhere."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield _Lines(console)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=console) as bars:
-        yield _Bar(bars)
-
-
-class _Bar(Stage):
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-        self._task = bars.add_task("", total=None)
-
-    def begin(self, name: str) -> None:
-        self._bars.remove_task(self._task)
-        self._task = self._bars.add_task(name, total=None)
-
-    def tell(self, done: int, of: int) -> None:
-        self._bars.update(self._task, completed=done, total=of)
-
-
-class _Lines(Stage):
-    def __init__(self, console: Console) -> None:
-        self._console, self._name, self._told_s = console, "", 0.0
-
-    def begin(self, name: str) -> None:
-        self._name, self._told_s = name, time.monotonic()
-        self._console.print(f"{name} ...")
-
-    def tell(self, done: int, of: int) -> None:
-        now = time.monotonic()
-        if now - self._told_s >= _LINE_EVERY_S:
-            self._told_s = now
-            self._console.print(f"{self._name}: {done} of {of}")

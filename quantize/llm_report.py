@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from models.device import device_profile
-from models.disk import hash_region
 from quantize.assignment import is_quantizable
 from quantize.divergence import Divergence, summary
 from quantize.errors import QuantizeError
 from quantize.gguf import Header, load_header
 from quantize.inspection import inspect
-from quantize.report import FileFacts, Limit, Method, TensorFacts
+from quantize.limits import Limit
+from quantize.made import sha256_of, versions
+from quantize.report import FileFacts, Method, TensorFacts
 from quantize.search import Sensitivity
 from quantize.source import Source
 from quantize.words_left import WordsLeft
@@ -26,11 +25,6 @@ _TOOLS = ("headside", "llama-cpp-python", "numpy", "torch", "transformers", "pef
 _K_BLOCK = 256
 _N_CONTEXT = 1536
 """Tokens that the runtime keeps, at most."""
-
-
-def sha256_of(path: Path) -> str:
-    """Returns the hash of a whole file."""
-    return hash_region(path, 0, path.stat().st_size)
 
 
 def file_facts(path: Path, name: str) -> FileFacts:
@@ -174,12 +168,5 @@ def _kept_numbers(made: Header) -> int:
 
 
 def tools() -> list[tuple[str, str]]:
-    """Returns the names and versions of what the figures depend on.
-
-    Those of the extra alone where it is installed.
-    """
-    found = []
-    for name in _TOOLS:
-        with suppress(PackageNotFoundError):
-            found.append((name, version(name)))
-    return found
+    """Returns the names and versions of what the figures depend on."""
+    return versions(_TOOLS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,6 @@ from quantize.beside import adapter_bytes, write_beside
 from quantize.comparison import compare
 from quantize.compensation import write_mended
 from quantize.divergence import summary
-from quantize.errors import QuantizeError
 from quantize.gguf import load_header
 from quantize.guard import Guard
 from quantize.job import (
@@ -24,12 +22,9 @@ from quantize.job import (
     RECIPE,
     REPORT,
     THIS,
-    Clock,
     Job,
     Plan,
-    Request,
 )
-from quantize.llm_manifest import manifest_name, save_manifest
 from quantize.llm_report import (
     file_facts,
     kept_bits,
@@ -40,10 +35,13 @@ from quantize.llm_report import (
     tensor_facts,
     tools,
 )
+from quantize.made import Made, manifest_name, save_manifest
+from quantize.placing import place
 from quantize.recipe import Recipe, save_recipe
 from quantize.refusal import lost_too_much
 from quantize.report import Method, Report, Sample, save_report
 from quantize.report_html import as_html
+from quantize.stage import Clock
 from quantize.task import Actor, TaskSummary, act, compared, load_task
 from quantize.texts import Use
 from quantize.writing import write
@@ -58,31 +56,15 @@ is for those of the headset, or for the first."""
 
 def publish(job: Job, plan: Plan, clock: Clock) -> Report:
     """Writes the model and everything beside it; publishes it if it lost little."""
-    out = job.request.out
-    beside = out.with_name(f"{out.name}.part")
-    refused = out.with_name(f"{out.name}.refused")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        report = _written(job, plan, beside, clock)
-        if report.is_passed:
-            if out.exists():  # an empty folder would be replaced, and a full one not
-                out = _another(out)
-            beside.replace(out)
-            if out != job.request.out:
-                raise QuantizeError(
-                    "out_exists",
-                    f"{job.request.out} came to be meanwhile; the model is in {out}.",
-                    "",
-                )
-            return report
-        (beside / MODEL).unlink()
-        _manifest(job.request, beside).unlink()
-        shutil.rmtree(refused, ignore_errors=True)
-        beside.replace(refused)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    raise lost_too_much(report, refused / PAGE, plan.found, plan.goal)
+    unsaid = {MODEL, f"{manifest_name(job.request.out)}.toml"}
+    return place(
+        job.request.out,
+        lambda folder: _written(job, plan, folder, clock),
+        is_kept=lambda name: name not in unsaid,
+        refusal=lambda report, refused: lost_too_much(
+            report, refused / PAGE, plan.found, plan.goal
+        ),
+    )
 
 
 def _written(job: Job, plan: Plan, folder: Path, clock: Clock) -> Report:
@@ -105,28 +87,29 @@ def _written(job: Job, plan: Plan, folder: Path, clock: Clock) -> Report:
     report = _evaluated(job, plan, models, clock)
     save_report(folder / REPORT, report)
     write_whole(folder / PAGE, as_html(report))
-    save_manifest(
-        _manifest(request, folder),
-        report,
-        {
+    kl = report.methods[0].summary.kl_mean.mean
+    made = Made(
+        kind="llm",
+        format="gguf",
+        licence=report.licence,
+        parent=report.source.name,
+        method=report.method,
+        hashes={
             "the source": job.source_sha256,
             "the importance matrix": job.imatrix_sha256 or "none",
             **{f"texts for {one.use}": one.sha256 for one in job.texts.facts},
         },
+        tools=report.tools,
+        notes=(
+            f"{report.out.bits_per_weight} bits per weight; its divergence from the "
+            f"parent is {kl:.4f} nats per token (see {PAGE})."
+        ),
+        files=(MODEL,),
     )
+    save_manifest(folder, request.out, made)
     for name in request.compared:
         models[name].unlink()
     return report
-
-
-def _manifest(request: Request, folder: Path) -> Path:
-    return folder / f"{manifest_name(request.out)}.toml"
-
-
-def _another(out: Path) -> Path:
-    """Returns a folder beside one that is there, that is not."""
-    names = (out.with_name(f"{out.name}-{n}") for n in itertools.count(2))
-    return next(name for name in names if not name.exists())
 
 
 def _quantize(job: Job, plan: Plan, out: Path, clock: Clock) -> None:

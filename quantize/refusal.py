@@ -7,7 +7,8 @@ from pathlib import Path
 
 from models.disk import size_text
 from quantize.errors import QuantizeError
-from quantize.report import Limit, Report
+from quantize.limits import Limit
+from quantize.report import Report
 from quantize.search import Goal, Sensitivity, assign
 
 _MOST_BYTES = 2

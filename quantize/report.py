@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.disk import write_whole
 from quantize.divergence import Summary
+from quantize.limits import Limit
 from quantize.task import TaskSummary
 from quantize.writing import Speed
 
@@ -61,16 +62,6 @@ class Method:
     n_bytes: int
     summary: Summary
     speed: Speed | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """A limit of the guard, and what was found."""
-
-    name: str
-    limit: float
-    found: float
-    is_met: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ import numpy as np
 from models.pack_file import load_pack
 from models.share import share_interval
 from quantize.child import Tell
-from quantize.divergence import Interval, interval
 from quantize.errors import QuantizeError
+from quantize.intervals import Interval, interval
 
 _COMMAND = (sys.executable, "-m", "edge.cli", "intent", "choose")
 _FEWEST = 20

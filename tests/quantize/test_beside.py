@@ -15,8 +15,9 @@ from quantize.factors import Factors
 from quantize.ggml import named, rounded
 from quantize.gguf import load_header
 from quantize.gguf_file import write_gguf
-from quantize.job import BESIDE, THIS, Request, Stage
+from quantize.job import BESIDE, THIS, Request
 from quantize.llm import quantize_llm
+from quantize.stage import Stage
 from tests.quantize.conftest import change_json
 from tests.quantize.test_adapters import SHAPES, save_adapter
 from tests.quantize.test_llm import kept, request_, source, texts

@@ -25,9 +25,10 @@ from quantize.commands import app
 from quantize.conversion import convert
 from quantize.gguf import load_header
 from quantize.imatrix import Importance, load_importance
-from quantize.job import IMATRIX, MODEL, PAGE, RECIPE, REPORT, Request, Stage
+from quantize.job import IMATRIX, MODEL, PAGE, RECIPE, REPORT, Request
 from quantize.llm import quantize_llm as quantized
 from quantize.recipe import load_recipe
+from quantize.stage import Stage
 from quantize.texts import python_topics
 from tests.quantize.conftest import change_json
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from quantize.job import GOALS
+from quantize.limits import Limit
 from quantize.refusal import lost_too_much
-from quantize.report import Limit, Report
+from quantize.report import Report
 from quantize.search import Sensitivity, assign
 from quantize.trial import Weight
 from tests.quantize.test_report import made_up

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quantize.divergence import Interval, Summary
+from quantize.divergence import Summary
+from quantize.intervals import Interval
+from quantize.limits import Limit
 from quantize.report import (
     FileFacts,
-    Limit,
     Method,
     Report,
     Sample,
