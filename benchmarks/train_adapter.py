@@ -20,7 +20,6 @@ import argparse
 import json
 import random
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +54,11 @@ _TARGETS = (
 )
 _RANK, _ALPHA, _RATE = 16, 32, 1e-3
 _BATCH, _REFRESH = 16, 8
+_N_STEPS = 200
 _BLOCK, _LEVELS = 32, 15
 """Numbers that are rounded together, and steps between the least and the largest."""
 _CALM_END = 0.6
-"""Share of the time after which weights are moved as far as they ever are."""
+"""Share of the steps after which weights are moved as far as they ever are."""
 _BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -147,18 +147,19 @@ def _choices(
         at += len(tokens)
 
 
-def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> None:
+def train(folder: Path, lines: list[Lesson], out: Path, *, n_steps: int) -> None:
     """Teaches, and saves the adapter.
 
     Args:
         folder: The model, as the Hugging Face hub has them.
         lines: That are taught.
         out: Where the adapter goes.
-        minutes: How long.
+        n_steps: How often it learns from some lines.
     """
     torch.manual_seed(_SEED)
     chance = random.Random(_SEED)  # noqa: S311
-    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    dtype = torch.bfloat16 if _multiplies_bfloat16() else torch.float32
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     config = LoraConfig(
         r=_RANK,
         lora_alpha=_ALPHA,
@@ -175,12 +176,13 @@ def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> No
         if one.ndim == 2 and "lora_" not in name
     ]
     opening = torch.tensor([lines[0].opening])
-    began, n, mean = time.monotonic(), 0, 0.0
+    mean = 0.0
     cached: Any = None
-    while (share := (time.monotonic() - began) / (60 * minutes)) < 1:
+    for n in range(n_steps):
+        share = n / n_steps
         for group in optimiser.param_groups:
             group["lr"] = _RATE * min(1.0, (n + 1) / 10) * (1 - share)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
             if n % _REFRESH == 0:
                 with torch.no_grad():
                     for one in disturbed:
@@ -191,16 +193,21 @@ def train(folder: Path, lines: list[Lesson], out: Path, *, minutes: float) -> No
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
-        n += 1
-        mean = loss.item() if n == 1 else 0.9 * mean + 0.1 * loss.item()
-        if n % 10 == 0:
-            sys.stderr.write(f"{n} steps, {100 * share:.0f} %, loss {mean:.4f}\n")
+        mean = loss.item() if n == 0 else 0.9 * mean + 0.1 * loss.item()
+        if n % 10 == 9:
+            sys.stderr.write(f"{n + 1} of {n_steps} steps, loss {mean:.4f}\n")
     model.half().save_pretrained(str(out))
     (out / "README.md").unlink(missing_ok=True)  # of nothing but headings
     written = out / "adapter_config.json"
     config_json = json.loads(written.read_text())
     config_json["base_model_name_or_path"] = _BASE
     written.write_text(json.dumps(config_json, indent=2) + "\n")
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether this processor does; elsewhere it takes many times as long."""
+    flags = Path("/proc/cpuinfo").read_text(errors="replace").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags
 
 
 class _Disturbed:
@@ -269,10 +276,10 @@ def main() -> None:
     parser.add_argument("gguf", type=Path, help="the same, as the runtime reads it")
     parser.add_argument("out", type=Path)
     parser.add_argument("--pack", default="explorer")
-    parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument("--steps", type=int, default=_N_STEPS)
     given = parser.parse_args()
     pack = load_pack(given.pack, "en")
-    train(given.folder, lessons(pack, given.gguf), given.out, minutes=given.minutes)
+    train(given.folder, lessons(pack, given.gguf), given.out, n_steps=given.steps)
 
 
 if __name__ == "__main__":

@@ -126,3 +126,5 @@ class Plan:
     is_mended: bool = False
     found: Sequence[Sensitivity] = ()
     goal: Goal = GOALS["size"]
+    notes: Sequence[str] = ()
+    """What a reader of the figures has to know of it."""

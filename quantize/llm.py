@@ -65,7 +65,7 @@ from quantize.source import (
     require_unquantized,
 )
 from quantize.stage import Clock, Stage
-from quantize.survival import without_forgetful
+from quantize.survival import SHARES, shares_left, without_forgetful
 from quantize.texts import Use
 from quantize.trial import Trial
 
@@ -231,12 +231,22 @@ def _plan(job: Job, recipe: Recipe | None, clock: Clock) -> Plan:
     if request.is_mended:
         _gather_factors(job, clock)
     found = _sensitivities(job, clock)
+    goal = _goal(job, clock)
+    notes: list[str] = []
     if job.bare is not None:
         with clock.at("seeing what adapters leave"):
-            found = without_forgetful(found, job.base, job.bare, job.means())
-    goal = _goal(job, clock)
+            shares = shares_left(found, job.base, job.bare, job.means())
+        found, least = without_forgetful(found, shares, budget, goal)
+        if least < SHARES[0]:
+            notes.append(
+                f"There was no room for types that leave {SHARES[0]:.0%} of what the "
+                f"adapter changed in each tensor; these leave {least:.0%} or more. "
+                "Judge it with --task, or give it more bytes."
+            )
     how = assign(found, budget, goal)
-    return Plan(how=how, is_mended=request.is_mended, found=found, goal=goal)
+    return Plan(
+        how=how, is_mended=request.is_mended, found=found, goal=goal, notes=notes
+    )
 
 
 def _check_same(job: Job, recipe: Recipe) -> None:

@@ -203,7 +203,10 @@ def _evaluated(
             )
         ],
         tasks=tasks,
-        notes=notes_on(source, job.header, made, job.without_layers, job.words),
+        notes=[
+            *notes_on(source, job.header, made, job.without_layers, job.words),
+            *plan.notes,
+        ],
         tools=tools(),
         seconds=clock.seconds,
     )

@@ -142,6 +142,18 @@ def least_bytes(weights: Sequence[Weight], goal: Goal) -> int:
     )
 
 
+def cheapest_bytes(found: Sequence[Sensitivity], goal: Goal) -> int:
+    """Returns what tensors take in the smallest types that none forbids."""
+    return sum(
+        min(
+            one.weight.n_bytes(named(name))
+            for name in one.errors
+            if name in goal.types and name not in one.forgetful
+        )
+        for one in found
+    )
+
+
 def assign(
     sensitivities: Sequence[Sensitivity], budget_bytes: int, goal: Goal
 ) -> dict[str, TensorType]:

@@ -16,11 +16,11 @@ import numpy as np
 
 from quantize.ggml import Floats, named, rounded
 from quantize.gguf import Tensor, load_header
-from quantize.search import Sensitivity
+from quantize.search import Goal, Sensitivity, cheapest_bytes
 from quantize.trial import some_rows
 
-_LEAST = 0.8
-"""Share of a change that has to be left."""
+SHARES = (0.8, 0.6, 0.4, 0.2)
+"""Of a change, that are to be left: the first, where there is room for it."""
 
 
 def share_left(
@@ -45,13 +45,13 @@ def share_left(
     return float(np.einsum("rc,rc->", left.astype(np.float64), change)) / square
 
 
-def without_forgetful(
+def shares_left(
     found: Sequence[Sensitivity],
     merged: Path,
     bare: Path,
     importance: Mapping[str, Floats],
-) -> list[Sensitivity]:
-    """Returns sensitivities that know which types would undo an adapter.
+) -> dict[str, dict[str, float]]:
+    """Returns how much each type leaves of a change, by tensor and type.
 
     Args:
         found: Of each tensor.
@@ -61,21 +61,61 @@ def without_forgetful(
     """
     before = {tensor.name: tensor for tensor in load_header(bare).tensors}
     after = {tensor.name: tensor for tensor in load_header(merged).tensors}
-    told = []
+    shares: dict[str, dict[str, float]] = {}
     for one in found:
         name = one.weight.name
-        forgetful: list[str] = []
         if name in before:
             rows = _some(bare, before[name]), _some(merged, after[name])
             columns = importance.get(name)
-            forgetful = [
-                type_name
+            shares[name] = {
+                type_name: share_left(*rows, type_name, columns)
                 for type_name in one.errors
-                if share_left(*rows, type_name, columns) < _LEAST
-            ]
-        is_all = len(forgetful) == len(one.errors)
-        told.append(replace(one, forgetful=() if is_all else tuple(forgetful)))
-    return told
+            }
+    return shares
+
+
+def without_forgetful(
+    found: Sequence[Sensitivity],
+    shares: Mapping[str, Mapping[str, float]],
+    budget_bytes: int,
+    goal: Goal,
+) -> tuple[list[Sensitivity], float]:
+    """Returns sensitivities that know which types would undo an adapter.
+
+    Args:
+        found: Of each tensor.
+        shares: What each type leaves.
+        budget_bytes: Of all tensors together.
+        goal: Which types may be chosen.
+
+    Returns:
+        The same, and the share of a change that every type leaves which may be taken:
+        as much as is wanted, or as the budget has room for.
+    """
+    for least in SHARES:
+        told = [
+            replace(one, forgetful=_forgetful(shares, one, least, goal))
+            for one in found
+        ]
+        if cheapest_bytes(told, goal) <= budget_bytes:
+            return told, least
+    return list(found), 0.0
+
+
+def _forgetful(
+    shares: Mapping[str, Mapping[str, float]],
+    one: Sensitivity,
+    least: float,
+    goal: Goal,
+) -> tuple[str, ...]:
+    """Returns the types that leave less; of those that may be chosen, one stays."""
+    left = {
+        name: share
+        for name, share in shares.get(one.weight.name, {}).items()
+        if name in goal.types
+    }
+    most = max(left.values(), default=0.0)
+    return tuple(name for name, share in left.items() if share < min(least, most))
 
 
 def _some(path: Path, tensor: Tensor) -> Floats:

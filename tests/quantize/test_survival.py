@@ -11,7 +11,7 @@ from quantize.ggml import Floats, named, rounded
 from quantize.gguf_file import write_gguf
 from quantize.job import GOALS
 from quantize.search import Sensitivity, assign
-from quantize.survival import share_left, without_forgetful
+from quantize.survival import SHARES, share_left, shares_left, without_forgetful
 from quantize.trial import Weight
 
 N_ROWS, N_COLUMNS = 64, 256
@@ -52,8 +52,35 @@ def test_a_type_that_undoes_it_is_not_chosen(tmp_path: Path) -> None:
     budget = weight.n_bytes(named("q5_1"))
     bare, merged = files
 
-    known = without_forgetful(found, merged, bare, {})
+    shares = shares_left(found, merged, bare, {})
+    known, least = without_forgetful(found, shares, budget, GOALS["size"])
 
+    assert least == SHARES[0]
     assert list(known[0].forgetful) == ["q4_1"]
     assert assign(found, budget, GOALS["size"])[NAME].name == "q4_1"
     assert assign(known, budget, GOALS["size"])[NAME].name == "q5_1"
+
+
+def test_without_room_for_it_what_leaves_less_is_chosen() -> None:
+    weight = Weight(name=NAME, n_rows=N_ROWS, n_columns=N_COLUMNS)
+    found = [Sensitivity(weight=weight, probe="q5_1", kl=0.1, errors=ERRORS)]
+    shares = {NAME: {"q4_1": 0.5, "q5_1": 0.9, "q8_0": 1.0}}
+
+    for type_name, at_least in (("q8_0", 0.8), ("q5_1", 0.8), ("q4_1", 0.4)):
+        budget = weight.n_bytes(named(type_name))
+        known, least = without_forgetful(found, shares, budget, GOALS["size"])
+
+        assert least == at_least
+        assert weight.n_bytes(assign(known, budget, GOALS["size"])[NAME]) <= budget
+
+
+def test_where_every_type_undoes_it_the_best_one_stays() -> None:
+    weight = Weight(name=NAME, n_rows=N_ROWS, n_columns=N_COLUMNS)
+    found = [Sensitivity(weight=weight, probe="q5_1", kl=0.1, errors=ERRORS)]
+    shares = {NAME: {"q4_1": 0.1, "q5_1": 0.2, "q8_0": 0.3}}
+    budget = weight.n_bytes(named("q8_0"))
+
+    known, least = without_forgetful(found, shares, budget, GOALS["size"])
+
+    assert least == SHARES[0]
+    assert assign(known, budget, GOALS["size"])[NAME].name == "q8_0"
