@@ -25,6 +25,7 @@ from quantize.inspection import (
     inspect_imatrix,
 )
 from quantize.llm_command import compare_command, llm_command
+from quantize.vision.command import vision_command
 
 app = typer.Typer(
     help="Make fine-tuned models small, and see what that cost.",
@@ -36,6 +37,7 @@ _MAX_TEMPLATE = 300
 
 
 app.command("llm")(llm_command)
+app.command("vision")(vision_command)
 app.command("compare")(compare_command)
 
 

@@ -1,0 +1,1 @@
+"""Vision models to int8: one method a file."""

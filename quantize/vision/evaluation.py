@@ -1,0 +1,252 @@
+"""What a network says in eight bits, beside what it says in float.
+
+A network with one output of some classes is judged by what it says, any other by its
+numbers. Intervals are bootstrapped by photograph: crops of one are no independent news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from quantize.artifact import Finding, Sample
+from quantize.child import Tell
+from quantize.intervals import interval
+from quantize.onnx_session import Array, open_session, run
+
+Numbers = npt.NDArray[np.float64]
+SURE = 0.2
+"""By how much the first of two probabilities has to lead, for a choice to be sure."""
+_LEAST_NOISE = 1e-20
+_N_TOP = 5
+_N_SAMPLES = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """The outputs of a network for some pictures."""
+
+    outputs: Sequence[Sequence[Array]]
+    """By picture, by output."""
+
+    @property
+    def is_classes(self) -> bool:
+        """Whether it is one output with a number for each class."""
+        first = self.outputs[0]
+        return len(first) == 1 and first[0].ndim == 2 and first[0].shape[1] > 1
+
+    @cached_property
+    def logits(self) -> Numbers:
+        """Of each class, (pictures, classes)."""
+        return np.concatenate([one[0] for one in self.outputs]).astype(np.float64)
+
+    @cached_property
+    def chosen(self) -> npt.NDArray[np.int64]:
+        """The class of each picture, (pictures,)."""
+        found: npt.NDArray[np.int64] = self.logits.argmax(axis=1)
+        return found
+
+    @cached_property
+    def lead(self) -> Numbers:
+        """By how much the first probability leads the second, (pictures,)."""
+        logits = self.logits
+        is_certain = logits.min() >= 0 and np.allclose(logits.sum(axis=1), 1, atol=1e-3)
+        if not is_certain:
+            logits = np.exp(logits - logits.max(axis=1, keepdims=True))
+            logits = logits / logits.sum(axis=1, keepdims=True)
+        ordered = np.sort(logits, axis=1)
+        found: Numbers = ordered[:, -1] - ordered[:, -2]
+        return found
+
+
+def say(
+    model: onnx.ModelProto,
+    name: str,
+    pictures: Sequence[Array],
+    *,
+    threads: int,
+    tell: Tell,
+    is_exact: bool = False,
+) -> Said:
+    """Returns what a network says of pictures, one by one.
+
+    Args:
+        model: Of float, or with scales.
+        name: Of its input.
+        pictures: As it is given them.
+        threads: How many work.
+        tell: Told how many are done.
+        is_exact: Whether eight bits are computed as their definition says, and not with
+            this processor's own products: those of some saturate.
+    """
+    session = open_session(
+        model.SerializeToString(deterministic=True),
+        threads=threads,
+        is_optimised=not is_exact,
+    )
+    outputs = []
+    for n, picture in enumerate(pictures):
+        tell(n, len(pictures))
+        outputs.append(run(session, {name: picture}))
+    return Said(outputs)
+
+
+def noise_db(reference: Said, other: Said) -> float:
+    """Returns the signal by the noise of all outputs, in dB.
+
+    10 log10(sum y^2 / sum (y - q)^2), summed over pictures; the worst output counts.
+    """
+    worst = np.inf
+    for at in range(len(reference.outputs[0])):
+        signal, noise = _energies(reference, other, at)
+        ratio = signal.sum() / max(noise.sum(), _LEAST_NOISE)
+        worst = min(worst, float(10 * np.log10(max(ratio, _LEAST_NOISE))))
+    return worst
+
+
+def findings(reference: Said, other: Said, sources: Sequence[str]) -> list[Finding]:
+    """Returns every figure of a network beside its reference.
+
+    Args:
+        reference: Float.
+        other: The same pictures.
+        sources: The photograph of each picture.
+    """
+    noise = Finding(
+        name="sqnr",
+        value=round(noise_db(reference, other), 2),
+        unit="dB",
+        n=len(sources),
+        told="signal by quantization noise, of the worst output",
+    )
+    if reference.is_classes:
+        return [*_classes(reference, other, sources), noise]
+    return [noise, *_numbers(reference, other)]
+
+
+def agreement(reference: Said, other: Said, lead: float) -> float:
+    """Returns how often the same is chosen where float leads by so much."""
+    is_sure = reference.lead >= lead
+    same = reference.chosen == other.chosen
+    return float(same[is_sure].mean()) if is_sure.any() else 1.0
+
+
+def samples(reference: Said, other: Said, sources: Sequence[str]) -> list[Sample]:
+    """Returns what both choose, those first where they differ."""
+    if not reference.is_classes:
+        return []
+    differs = reference.chosen != other.chosen
+    order = np.argsort(~differs, kind="stable")[:_N_SAMPLES]
+    found = []
+    for at in order:
+        said = f"class {reference.chosen[at]} (leads by {reference.lead[at]:.2f})"
+        now = f"class {other.chosen[at]} (leads by {other.lead[at]:.2f})"
+        found.append(
+            Sample(
+                input=f"{sources[at]}, picture {at}",
+                reference=said,
+                quantized=now if differs[at] else said,
+            )
+        )
+    return found
+
+
+def _classes(reference: Said, other: Said, sources: Sequence[str]) -> list[Finding]:
+    same = (reference.chosen == other.chosen).astype(np.float64)
+    is_sure = reference.lead >= SURE
+    top = np.argsort(-reference.logits, axis=1)[:, :_N_TOP]
+    in_top = (top == other.chosen[:, None]).any(axis=1).astype(np.float64)
+    rows = [
+        (
+            "agreement",
+            same,
+            is_sure,
+            f"the same class, where float leads by {SURE} or more",
+        ),
+        ("agreement_all", same, np.ones_like(is_sure), "the same class, anywhere"),
+        (
+            "in_top_5",
+            in_top,
+            np.ones_like(is_sure),
+            "the class is one of float's first five",
+        ),
+    ]
+    return [
+        Finding.of(
+            name,
+            interval(*_by_source(values, which, sources)),
+            unit="share",
+            n=int(which.sum()),
+            told=told,
+        )
+        for name, values, which, told in rows
+        if which.any()
+    ]
+
+
+def _by_source(
+    values: Numbers, which: npt.NDArray[np.bool_], sources: Sequence[str]
+) -> tuple[Numbers, Numbers]:
+    """Returns (photographs,) sums and counts of those that count."""
+    names = np.array(sources)
+    found = [
+        (values[(names == name) & which].sum(), float(((names == name) & which).sum()))
+        for name in dict.fromkeys(sources)
+    ]
+    sums, counts = zip(*found, strict=True)
+    return np.array(sums), np.array(counts)
+
+
+def _numbers(reference: Said, other: Said) -> list[Finding]:
+    found = []
+    for at, first in enumerate(reference.outputs[0]):
+        apart = [
+            np.abs(ours[at].astype(np.float64) - theirs[at]).mean()
+            for ours, theirs in zip(reference.outputs, other.outputs, strict=True)
+        ]
+        found.append(
+            Finding(
+                name=f"error_{at}",
+                value=float(np.mean(apart)),
+                n=len(apart),
+                told=f"mean distance of output {at}, in its own unit",
+            )
+        )
+        if first.ndim == 4 and first.shape[1] in (1, 3):
+            found.append(_psnr(reference, other, at))
+    return found
+
+
+def _psnr(reference: Said, other: Said, at: int) -> Finding:
+    """Returns the peak by the noise of a picture: 10 log10(range^2 / mean error^2)."""
+    span = max(float(np.ptp(one[at])) for one in reference.outputs)
+    errors = [
+        float(((ours[at].astype(np.float64) - theirs[at]) ** 2).mean())
+        for ours, theirs in zip(reference.outputs, other.outputs, strict=True)
+    ]
+    mean = max(float(np.mean(errors)), _LEAST_NOISE)
+    value = 10 * np.log10(max(span, _LEAST_NOISE) ** 2 / mean)
+    return Finding(
+        name=f"psnr_{at}",
+        value=float(value),
+        unit="dB",
+        n=len(errors),
+        told=f"peak by noise of output {at}, a picture",
+    )
+
+
+def _energies(reference: Said, other: Said, at: int) -> tuple[Numbers, Numbers]:
+    """Returns (pictures,) the energy of an output, and of its noise."""
+    signal = [
+        float((one[at].astype(np.float64) ** 2).sum()) for one in reference.outputs
+    ]
+    noise = [
+        float(((ours[at].astype(np.float64) - theirs[at]) ** 2).sum())
+        for ours, theirs in zip(reference.outputs, other.outputs, strict=True)
+    ]
+    return np.array(signal), np.array(noise)

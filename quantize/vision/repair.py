@@ -1,0 +1,166 @@
+"""Finds the fewest nodes that have to stay float, and the ranges that lose least.
+
+Nothing here sees what judges the result: it is tried on pictures of photographs that
+calibrate, which the judging ones do not share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from quantize.child import Tell
+from quantize.onnx_session import Array
+from quantize.vision.evaluation import Said, noise_db, say
+from quantize.vision.network import Floats, Network
+from quantize.vision.observing import Flow
+from quantize.vision.qdq import Range, Scheme, as_int8, with_bounds
+
+_N_ALONE = 12
+"""Pictures on which a node alone is tried."""
+_SHARES = {"least and most": 1.0, "99.99 %": 0.9999, "99.9 %": 0.999}
+"""Of values that a range holds; the rest is clipped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trial:
+    """Pictures on which choices are tried, and what float says of them."""
+
+    input: str
+    pictures: Sequence[Array]
+    reference: Said
+    threads: int
+    is_exact: bool
+
+    def said(self, model: onnx.ModelProto, n: int | None = None) -> Said:
+        """Returns what a network says of the first n pictures."""
+        return say(
+            model,
+            self.input,
+            self.pictures[:n],
+            threads=self.threads,
+            tell=lambda *_: None,
+            is_exact=self.is_exact,
+        )
+
+    def noise_db(self, model: onnx.ModelProto, n: int | None = None) -> float:
+        """Returns its signal by noise."""
+        reference = Said(self.reference.outputs[:n])
+        return noise_db(reference, self.said(model, n))
+
+
+def ranges_of(flows: Mapping[str, Flow], share: float) -> dict[str, Range]:
+    """Returns ranges that hold a share of the values of each tensor."""
+    found = {}
+    for name, flow in flows.items():
+        low, high = flow.range
+        if share < 1:
+            inside = np.quantile(flow.values, [1 - share, share])
+            low, high = max(low, float(inside[0])), min(high, float(inside[1]))
+        found[name] = (low, high)
+    return found
+
+
+def best_ranges(
+    network: Network,
+    flows: Mapping[str, Flow],
+    steps: Mapping[str, Floats],
+    trial: Trial,
+    tell: Tell,
+) -> tuple[str, dict[str, Range], list[tuple[str, float]]]:
+    """Returns the ranges with the least noise, what they are called, and all tried."""
+    tried: list[tuple[str, float]] = []
+    found: dict[str, dict[str, Range]] = {}
+    for n, (name, share) in enumerate(_SHARES.items()):
+        tell(n, len(_SHARES))
+        found[name] = ranges_of(flows, share)
+        model = as_int8(network, Scheme(ranges=found[name], steps=steps))
+        tried.append((name, trial.noise_db(model)))
+    best, _ = max(tried, key=lambda one: one[1])
+    return best, found[best], tried
+
+
+def losses(
+    whole: Network,
+    small: Network,
+    scheme: Scheme,
+    trial: Trial,
+    tell: Tell,
+) -> dict[str, float]:
+    """Returns what each node adds to the noise alone, by the energy of the output.
+
+    Args:
+        whole: Float.
+        small: The same with rounded weights.
+        scheme: Of all of it.
+        trial: On what.
+        tell: Told how many nodes are done.
+    """
+    nodes = whole.weighted()
+    found = {}
+    for n, node in enumerate(nodes):
+        tell(n, len(nodes))
+        alone = Scheme(
+            ranges=scheme.ranges,
+            steps=scheme.steps,
+            only=with_bounds(whole, frozenset({node.name})),
+        )
+        db = trial.noise_db(as_int8(mixed(whole, small, [node]), alone), _N_ALONE)
+        found[node.name] = float(10 ** (-db / 10))
+    return found
+
+
+def mixed(one: Network, other: Network, nodes: Sequence[onnx.NodeProto]) -> Network:
+    """Returns a network that has the weights of some nodes from another."""
+    found = one.copy()
+    for node in nodes:
+        for name in filter(one.is_stored, node.input):
+            found.replace(name, other.weight(name))
+    return found
+
+
+def fewest_floats(
+    order: Sequence[str],
+    make: Callable[[frozenset[str]], onnx.ModelProto],
+    is_enough: Callable[[onnx.ModelProto], bool],
+    tell: Tell,
+) -> tuple[frozenset[str], onnx.ModelProto]:
+    """Returns the nodes that stay float, and the network with them.
+
+    Args:
+        order: Nodes, the worst first.
+        make: Returns the network with some nodes in float.
+        is_enough: Whether that does.
+        tell: Told how many tries there were.
+
+    Returns:
+        As few of the first as do; all of the order, where none do.
+    """
+    n_tries = 0
+
+    def does(n: int) -> tuple[bool, onnx.ModelProto]:
+        nonlocal n_tries
+        n_tries += 1
+        tell(n_tries, n_tries + 1)
+        model = make(frozenset(order[:n]))
+        return is_enough(model), model
+
+    good, model = does(0)
+    if good:
+        return frozenset(), model
+    low, high = 0, 1
+    while True:
+        high = min(high, len(order))
+        good, model = does(high)
+        if good or high == len(order):
+            break
+        low, high = high, 2 * high
+    while high - low > 1 and good:
+        middle = (low + high) // 2
+        is_better, tried = does(middle)
+        low, high = (low, middle) if is_better else (middle, high)
+        model = tried if is_better else model
+    return frozenset(order[:high]), model
