@@ -82,7 +82,7 @@ def vision_command(  # noqa: PLR0913 - one parameter an option
     that lost more than the guard allows: nodes stay float until it is kept.
 
     Examples:
-      headside quantize vision net.onnx --calibration photos --preprocess p.toml -o small
+      headside quantize vision net.onnx --calibration photos --preprocess p.toml -o out
 
       headside quantize vision nets:make --weights net.pth --calibration photos -o small
 
