@@ -124,6 +124,23 @@ def divided(
     return list(calibration), list(evaluation)
 
 
+def held_back(
+    photographs: Sequence[Photograph],
+) -> tuple[Sequence[Photograph], Sequence[Photograph]]:
+    """Returns what is calibrated with, and what choices are tried on.
+
+    A third is held back, where there are three that show different things; otherwise
+    both are the same photographs, cut elsewhere.
+    """
+    groups = _groups(photographs)
+    if len(groups) < 3:
+        return photographs, photographs
+    return (
+        [one for at, group in enumerate(groups) if at % 3 != 2 for one in group],
+        [one for group in groups[2::3] for one in group],
+    )
+
+
 def crops(
     photographs: Sequence[Photograph], how: Preprocessing, n: int, *, seed: int
 ) -> list[Crop]:

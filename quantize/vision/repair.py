@@ -17,12 +17,19 @@ from quantize.onnx_session import Array
 from quantize.vision.evaluation import Said, noise_db, say
 from quantize.vision.network import Floats, Network
 from quantize.vision.observing import Flow
-from quantize.vision.qdq import Range, Scheme, as_int8, with_bounds
+from quantize.vision.qdq import INT8, Range, Scheme, as_int8, types_of, with_bounds
 
 _N_ALONE = 12
 """Pictures on which a node alone is tried."""
-_SHARES = {"least and most": 1.0, "99.99 %": 0.9999, "99.9 %": 0.999}
-"""Of values that a range holds; the rest is clipped."""
+_REACHES: Mapping[str, tuple[float, float]] = {
+    "least and most": (1.0, 1.0),
+    "least and most, and a quarter more": (1.0, 1.25),
+    "least and most, and half as much more": (1.0, 1.5),
+    "99.99 % of values": (0.9999, 1.0),
+    "99.9 % of values": (0.999, 1.0),
+}
+"""Of the values that were seen, the share that a range holds, and how much more it
+reaches: other photographs hold larger values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,15 +59,20 @@ class Trial:
         return noise_db(reference, self.said(model, n))
 
 
-def ranges_of(flows: Mapping[str, Flow], share: float) -> dict[str, Range]:
-    """Returns ranges that hold a share of the values of each tensor."""
+def ranges_of(
+    flows: Mapping[str, Flow], share: float, reach: float
+) -> dict[str, Range]:
+    """Returns ranges that hold a share of the values of each tensor, and more.
+
+    What ends at zero, as behind ReLU, still does.
+    """
     found = {}
     for name, flow in flows.items():
         low, high = flow.range
         if share < 1:
             inside = np.quantile(flow.values, [1 - share, share])
             low, high = max(low, float(inside[0])), min(high, float(inside[1]))
-        found[name] = (low, high)
+        found[name] = (low * reach, high * reach)
     return found
 
 
@@ -74,9 +86,9 @@ def best_ranges(
     """Returns the ranges with the least noise, what they are called, and all tried."""
     tried: list[tuple[str, float]] = []
     found: dict[str, dict[str, Range]] = {}
-    for n, (name, share) in enumerate(_SHARES.items()):
-        tell(n, len(_SHARES))
-        found[name] = ranges_of(flows, share)
+    for n, (name, (share, reach)) in enumerate(_REACHES.items()):
+        tell(n, len(_REACHES))
+        found[name] = ranges_of(flows, share, reach)
         model = as_int8(network, Scheme(ranges=found[name], steps=steps))
         tried.append((name, trial.noise_db(model)))
     best, _ = max(tried, key=lambda one: one[1])
@@ -99,7 +111,7 @@ def losses(
         trial: On what.
         tell: Told how many nodes are done.
     """
-    nodes = whole.weighted()
+    nodes = _parts(whole, types_of(as_int8(small, scheme), whole))
     found = {}
     for n, node in enumerate(nodes):
         tell(n, len(nodes))
@@ -111,6 +123,17 @@ def losses(
         db = trial.noise_db(as_int8(mixed(whole, small, [node]), alone), _N_ALONE)
         found[node.name] = float(10 ** (-db / 10))
     return found
+
+
+def _parts(network: Network, types: Mapping[str, str]) -> list[onnx.NodeProto]:
+    """Returns what is quantized by itself, with the activation function behind it."""
+    weighted = frozenset(node.name for node in network.weighted())
+    behind = with_bounds(network, weighted) - weighted
+    return [
+        node
+        for node in network.nodes
+        if types[node.name] == INT8 and node.name not in behind
+    ]
 
 
 def mixed(one: Network, other: Network, nodes: Sequence[onnx.NodeProto]) -> Network:

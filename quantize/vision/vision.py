@@ -55,6 +55,7 @@ from quantize.vision.photographs import (
     Photograph,
     crops,
     divided,
+    held_back,
     load_photographs,
     numbers,
     sha256_of_all,
@@ -254,9 +255,10 @@ def _quantized(job: _Job) -> _Found:
     """Returns the network in eight bits, repaired as far as was needed."""
     request, clock, threads = job.request, job.clock, job.request.threads
     tell = clock.stage.tell
-    calibrating = crops(job.calibrating, job.how, request.n_calibrating, seed=1)
+    seen_by, tried_on = held_back(job.calibrating)
+    calibrating = crops(seen_by, job.how, request.n_calibrating, seed=1)
     feeds = [{job.input: one} for one in numbers(calibrating, job.how)]
-    tried = numbers(crops(job.calibrating, job.how, _N_TRIED, seed=2), job.how)
+    tried = numbers(crops(tried_on, job.how, _N_TRIED, seed=2), job.how)
     with clock.at("calibrating"):
         flows = observe(job.network, feeds, threads, tell)
     plain = plain_int8(job.network, flows)
@@ -286,7 +288,7 @@ def _quantized(job: _Job) -> _Found:
         alone = losses(network, small, scheme, trial, tell)
 
     def make(floats: frozenset[str]) -> onnx.ModelProto:
-        kept = [node for node in network.weighted() if node.name in floats]
+        kept = [node for node in network.nodes if node.name in floats]
         return as_int8(
             mixed(small, network, kept),
             Scheme(ranges=ranges, steps=steps, floats=with_bounds(network, floats)),
