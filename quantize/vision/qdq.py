@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,13 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-from quantize.vision.network import Floats, Network, attribute, multiply_adds
+from quantize.vision.network import (
+    WEIGHTED,
+    Floats,
+    Network,
+    attribute,
+    multiply_adds,
+)
 from quantize.vision.observing import Flow
 
 Range = tuple[float, float]
@@ -69,9 +75,43 @@ def as_int8(network: Network, scheme: Scheme) -> onnx.ModelProto:
     )
     quantizer.quantize_model()
     found: onnx.ModelProto = quantizer.model.model
+    _keep_float(found, scheme.floats)
     # The quantizer's own name and version are of no use to whoever compares bytes.
     found.producer_name, found.producer_version = "headside", ""
     return found
+
+
+def _keep_float(model: onnx.ModelProto, names: Collection[str]) -> None:
+    """Keeps onnxruntime from rounding the weights of nodes that are to stay float.
+
+    It does so by itself, with one scale for all rows, where a layer of float weights
+    stands between scales. A leaky ReLU of slope 1, which changes nothing and becomes
+    part of the layer as it runs, is what it does not see through.
+    """
+    nodes = model.graph.node
+    apart: dict[str, onnx.NodeProto] = {}
+    for node in nodes:
+        if node.name in names and node.op_type in WEIGHTED:
+            (made,) = node.output
+            apart[made] = onnx.helper.make_node(
+                "LeakyRelu",
+                [made],
+                [f"{made}_apart"],
+                name=f"{node.name}_apart",
+                alpha=1.0,
+            )
+    ends = {one.name for one in model.graph.output}
+    for node in nodes:
+        for at, name in enumerate(node.input):
+            if name in apart and name not in ends:
+                node.input[at] = f"{name}_apart"
+    kept = list(nodes)
+    del nodes[:]
+    for node in kept:
+        nodes.append(node)
+        nodes.extend(
+            apart[name] for name in node.output if name in apart and name not in ends
+        )
 
 
 def plain_int8(network: Network, flows: Mapping[str, Flow]) -> onnx.ModelProto:
@@ -84,10 +124,12 @@ def plain_int8(network: Network, flows: Mapping[str, Flow]) -> onnx.ModelProto:
 def types_of(model: onnx.ModelProto, network: Network) -> dict[str, str]:
     """Returns what each node of a network is computed as once it is quantized.
 
-    A node counts as int8 where all that flows into it comes out of a scale.
+    A node counts as int8 where all that flows into it comes out of a scale, and its
+    weight, too.
     """
     made_by = {name: node.op_type for node in model.graph.node for name in node.output}
     there = {node.name: node for node in model.graph.node}
+    weighted = {node.name for node in network.weighted()}
     found = {}
     for node in network.nodes:
         now = there.get(node.name)
@@ -95,9 +137,27 @@ def types_of(model: onnx.ModelProto, network: Network) -> dict[str, str]:
             found[node.name] = INT8
             continue
         flowing = [name for name in now.input if name in made_by]
+        if node.name in weighted and any(name not in made_by for name in now.input[:2]):
+            found[node.name] = FLOAT
+            continue
         is_all = flowing and all(made_by[name] in _QUANTIZED for name in flowing)
         found[node.name] = INT8 if is_all else FLOAT
     return found
+
+
+def cost_of(network: Network, work: Mapping[str, int]) -> dict[str, float]:
+    """Returns what it costs to leave a node float: its share of work and of weights."""
+    sizes = {
+        node.name: sum(
+            network.weight(name).size for name in node.input if network.is_stored(name)
+        )
+        for node in network.nodes
+    }
+    all_work, all_sizes = sum(work.values()) or 1, sum(sizes.values()) or 1
+    return {
+        name: work.get(name, 0) / all_work + size / all_sizes
+        for name, size in sizes.items()
+    }
 
 
 def with_bounds(network: Network, names: frozenset[str]) -> frozenset[str]:

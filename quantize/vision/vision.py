@@ -64,6 +64,7 @@ from quantize.vision.qdq import (
     FLOAT,
     Scheme,
     as_int8,
+    cost_of,
     float_share,
     plain_int8,
     types_of,
@@ -92,6 +93,8 @@ SAFE_BITS, ALL_BITS = 7, 8
 _TOOLS = ("headside", "onnxruntime", "onnx", "numpy", "pillow", "torch", "transformers")
 _N_CHECKED, _N_TRIED = 16, 192
 _N_TIMED = 40
+_LEAST_COST = 0.01
+"""Of a node that is left float: more tensors change between float and eight bits."""
 _THREADS = (1, 2)
 _ROOM = 4
 """Times the size of the model that is needed on the disk."""
@@ -303,7 +306,11 @@ def _quantized(job: _Job) -> _Found:
         return noise_db(reference, said) >= request.guard.sqnr_db
 
     with clock.at("repairing"):
-        order = sorted(alone, key=lambda one: (-alone[one], one))
+        cost = cost_of(network, work_of(network, best.flows))
+        worth = {
+            name: loss / (_LEAST_COST + cost[name]) for name, loss in alone.items()
+        }
+        order = sorted(alone, key=lambda one: (-worth[one], one))
         floats, model = fewest_floats(order, make, is_enough, tell)
     done = [
         f"weights of {request.weight_bits} bits by row, losses made up for by others",
