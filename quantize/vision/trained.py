@@ -28,7 +28,7 @@ _N_FIRST = 4
 """Layers at which pictures are still nearly what they were given as."""
 _FITS_BETTER = 0.75
 """Of the distance, from which on another preparation is taken for the right one."""
-_IS_ANOTHER = 0.5
+_IS_ANOTHER = 0.4
 """Median distance over all layers from which on the network is not what was trained."""
 _ALTERNATIVES: Mapping[str, tuple[float, tuple[float, ...], tuple[float, ...]]] = {
     "the mean and deviation of ImageNet": (
