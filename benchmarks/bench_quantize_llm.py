@@ -69,6 +69,7 @@ def measure(*, threads: int, full: int, presets: int, lines: int) -> dict[str, A
         with tempfile.TemporaryDirectory() as folder:
             bench = _Bench(source, Path(folder), threads, is_full=bool(full))
             bench.run()
+            sys.stderr.write(f"{source}: {json.dumps(bench.methods | bench.ratios)}\n")
             for name, value in bench.ratios.items():
                 ratios.setdefault(name, []).append(value)
             found["methods"] |= bench.methods
@@ -207,7 +208,7 @@ def _folder(source: str) -> Path:
 def _adapter() -> Path:
     """Returns the adapter that was taught the intents; teaches it where it is absent.
 
-    That takes some 25 minutes.
+    That takes some 25 minutes, and more where the processor has no bfloat16.
     """
     adapter = cache_root() / "bench" / "wren_lora"
     if not adapter.exists():
