@@ -28,7 +28,7 @@ _DONE, _FAILED, _TOLD = "done", "failed", "told"
 _LAST_LINES = 3
 
 
-def _in_silence(_done: int, _of: int) -> None:
+def in_silence(_done: int, _of: int) -> None:
     """Tells nobody."""
 
 
@@ -37,7 +37,7 @@ def in_child(
     arguments: Mapping[str, Any],
     *,
     doing: str,
-    tell: Tell = _in_silence,
+    tell: Tell = in_silence,
 ) -> Any:
     """Returns what a function returns in a child process.
 

@@ -88,11 +88,8 @@ def vision_command(  # noqa: PLR0913 - one parameter an option
 
       headside look photo.jpg --model small
     """
-    from quantize.vision.vision import (  # noqa: PLC0415
-        Guard,
-        Request,
-        quantize_vision,
-    )
+    from quantize.vision.job import Guard, Request  # noqa: PLC0415
+    from quantize.vision.vision import quantize_vision  # noqa: PLC0415
 
     request = Request(
         source=source,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from quantize.child import Tell
+from quantize.child import Tell, in_silence
 from quantize.onnx_session import Array
 from quantize.vision.evaluation import Said, noise_db, say
 from quantize.vision.network import Floats, Network
@@ -49,7 +49,7 @@ class Trial:
             self.input,
             self.pictures[:n],
             threads=self.threads,
-            tell=lambda *_: None,
+            tell=in_silence,
             is_exact=self.is_exact,
         )
 

@@ -26,7 +26,8 @@ from models.preprocessing import load_preprocessing
 from quantize.artifact import LostTooMuchError
 from quantize.errors import QuantizeError
 from quantize.stage import Stage
-from quantize.vision.vision import MODEL, Guard, Request, quantize_vision
+from quantize.vision.job import MODEL, Guard, Request
+from quantize.vision.vision import quantize_vision
 from tests.quantize.vision.conftest import SIDE
 
 N = 64

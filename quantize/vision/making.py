@@ -1,0 +1,147 @@
+"""Makes a network of eight bits: calibrates, rounds, chooses ranges, and repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from quantize.onnx_session import Array
+from quantize.vision.equalisation import equalise
+from quantize.vision.evaluation import SURE, agreement, noise_db, say
+from quantize.vision.job import Found, Job
+from quantize.vision.network import Floats, Network
+from quantize.vision.observing import Flow, observe
+from quantize.vision.photographs import crops, held_back, numbers
+from quantize.vision.qdq import (
+    Scheme,
+    as_int8,
+    cost_of,
+    plain_int8,
+    with_bounds,
+    work_of,
+)
+from quantize.vision.repair import Trial, best_ranges, fewest_floats, losses, mixed
+from quantize.vision.rounding import gather, rounded, scales
+
+_N_TRIED = 192
+"""Pictures on which choices are tried."""
+_LEAST_COST = 0.01
+"""Of a node that is left float: more tensors change between float and eight bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Rounded:
+    """A network before and after its weights were rounded."""
+
+    network: Network
+    small: Network
+    flows: Mapping[str, Flow]
+    steps: Mapping[str, Floats]
+
+    def as_is(self) -> onnx.ModelProto:
+        """Returns it in eight bits, with the least and the most of what flows."""
+        ranges = {name: one.range for name, one in self.flows.items()}
+        return as_int8(self.small, Scheme(ranges=ranges, steps=self.steps))
+
+
+def quantized(job: Job) -> Found:
+    """Returns the network in eight bits, repaired as far as was needed."""
+    request, clock, threads = job.request, job.clock, job.request.threads
+    tell = clock.stage.tell
+    seen_by, tried_on = held_back(job.calibrating)
+    calibrating = crops(seen_by, job.how, request.n_calibrating, seed=1)
+    feeds = [{job.input: one} for one in numbers(calibrating, job.how)]
+    tried = numbers(crops(tried_on, job.how, _N_TRIED, seed=2), job.how)
+    with clock.at("calibrating"):
+        flows = observe(job.network, feeds, threads, tell)
+    plain = plain_int8(job.network, flows)
+    reference = say(job.network.model, job.input, tried, threads=threads, tell=tell)
+    trial = Trial(
+        input=job.input,
+        pictures=tried,
+        reference=reference,
+        threads=threads,
+        is_exact=job.is_exact,
+    )
+    best = _rounded(job, job.network, flows, feeds)
+    n_equal = 0
+    other, n_changed = equalise(job.network, flows)
+    if n_changed:
+        with clock.at("equalising channels"):
+            seen = observe(other, feeds, threads, tell)
+        equal = _rounded(job, other, seen, feeds)
+        with clock.at("comparing"):
+            if trial.noise_db(equal.as_is()) > trial.noise_db(best.as_is()):
+                best, n_equal = equal, n_changed
+    network, small, steps = best.network, best.small, best.steps
+    with clock.at("choosing ranges"):
+        name, ranges, _ = best_ranges(small, best.flows, steps, trial, tell)
+    scheme = Scheme(ranges=ranges, steps=steps)
+    with clock.at("measuring nodes"):
+        alone = losses(network, small, scheme, trial, tell)
+
+    def make(floats: frozenset[str]) -> onnx.ModelProto:
+        kept = [node for node in network.nodes if node.name in floats]
+        return as_int8(
+            mixed(small, network, kept),
+            Scheme(ranges=ranges, steps=steps, floats=with_bounds(network, floats)),
+        )
+
+    def is_enough(model: onnx.ModelProto) -> bool:
+        said = trial.said(model)
+        if reference.is_classes:
+            # Where float leads by less, too: few pictures stand for many.
+            least = 1 - (1 - request.guard.agreement) / 2
+            return agreement(reference, said, SURE / 2) >= least
+        return noise_db(reference, said) >= request.guard.sqnr_db
+
+    with clock.at("repairing"):
+        cost = cost_of(network, work_of(network, best.flows))
+        worth = {
+            name: loss / (_LEAST_COST + cost[name]) for name, loss in alone.items()
+        }
+        order = sorted(alone, key=lambda one: (-worth[one], one))
+        floats, model = fewest_floats(order, make, is_enough, tell)
+    done = [
+        f"weights of {request.weight_bits} bits by row, losses made up for by others",
+        f"ranges by {name}",
+    ]
+    if n_equal:
+        done.append(f"channels equalised in {n_equal} places")
+    if floats:
+        done.append(f"{len(floats)} nodes left float")
+    return Found(
+        model=model,
+        plain=plain,
+        network=network,
+        flows=best.flows,
+        floats=floats,
+        losses=alone,
+        method="static int8, " + "; ".join(done),
+    )
+
+
+def _rounded(
+    job: Job,
+    network: Network,
+    flows: Mapping[str, Flow],
+    feeds: Sequence[Mapping[str, Array]],
+) -> _Rounded:
+    """Returns a network with its weights on their steps."""
+    clock, bits = job.clock, job.request.weight_bits
+    with clock.at("seeing what goes together"):
+        together = gather(network, feeds, job.request.threads, clock.stage.tell)
+    with clock.at("rounding weights"):
+        steps = _steps(network, flows, bits)
+        small = rounded(network, together, steps, bits)
+    return _Rounded(network=network, small=small, flows=flows, steps=steps)
+
+
+def _steps(network: Network, flows: Mapping[str, Flow], bits: int) -> dict[str, Floats]:
+    return {
+        node.name: scales(network, node, flows[node.input[0]].range, bits)
+        for node in network.weighted()
+        if node.op_type in ("Conv", "Gemm") and node.input[0] in flows
+    }
