@@ -174,4 +174,5 @@ def _scores(outputs: Sequence[Output]) -> npt.NDArray[np.float64] | None:
         return None
     if not np.issubdtype(values.dtype, np.floating):
         return None
-    return values[0].astype(np.float64)
+    found: npt.NDArray[np.float64] = values[0].astype(np.float64)
+    return found
