@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": ("edge.commands.serve:app", "Serve a pack to a game on this machine."),
     "demo": ("edge.commands.demo:app", "Run the chain on recordings of real speech."),
     "intent": ("edge.commands.intent:app", "See why something was understood so."),
+    "look": ("edge.commands.look:app", "See what a vision model says of a picture."),
     "eval": ("edge.commands.eval:app", "Measure how well a pack is understood."),
     "doctor": ("edge.commands.doctor:app", "Say what works here and what is missing."),
     "pack": ("edge.commands.pack:app", "Check and list experience packs."),

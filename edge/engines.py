@@ -120,7 +120,7 @@ class Engines:
         kv_bits = kv_bits or profile.kv_bits.value or 16
         _share_memory_pools()
         self.names = names
-        self.threads = threads or _threads(profile)
+        self.threads = threads or threads_of(profile)
         self._store = store
         pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="headside-load")
         self._asr = pool.submit(_load_asr, names.asr, store, self.threads, language)
@@ -176,7 +176,8 @@ class Engines:
         return self._encoder.result() if self._encoder else None
 
 
-def _threads(profile: DeviceProfile) -> int:
+def threads_of(profile: DeviceProfile) -> int:
+    """Returns how many threads an engine has there, no more than there are cores."""
     wanted = profile.n_inference_threads.value
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return max(1, min(wanted or 2, here or os.cpu_count() or 1))
