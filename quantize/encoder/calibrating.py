@@ -9,10 +9,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from quantize.child import Tell
+from quantize.encoder.building import Floats
 from quantize.encoder.pieces import Pieces
+from quantize.encoder.rewriting import Calibration, Seen, copied, products
 from quantize.encoder.rounding import Doubles
 from quantize.encoder.vectors import Reader, by_length
-from quantize.encoder.ways import Calibration, Floats, Seen, copied, products
 from quantize.onnx_session import open_session, run
 
 

@@ -17,8 +17,8 @@ from quantize.artifact import (
     Sample,
 )
 from quantize.encoder.building import EMBEDDING, Floats
+from quantize.encoder.rewriting import EMBEDDED, products
 from quantize.encoder.search import Sensitivity, Trial, in_order
-from quantize.encoder.ways import EMBEDDED, products
 from quantize.onnx_file import weights
 
 _N_SAMPLES = 40

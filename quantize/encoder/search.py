@@ -21,15 +21,14 @@ from quantize.encoder.building import Floats
 from quantize.encoder.guard import Guard
 from quantize.encoder.losses import Loss, Standard
 from quantize.encoder.pieces import Pieces
-from quantize.encoder.vectors import Reader, by_length
-from quantize.encoder.ways import (
+from quantize.encoder.rewriting import (
     EMBEDDED,
-    WAYS,
     Calibration,
-    Recipe,
     embedding_in_rows,
     products,
 )
+from quantize.encoder.vectors import Reader, by_length
+from quantize.encoder.ways import WAYS, Recipe
 from quantize.intervals import Interval
 from quantize.kept import Kept
 
