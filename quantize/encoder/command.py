@@ -16,7 +16,13 @@ from quantize.artifact import PAGE, ArtifactReport, LostTooMuchError, Way
 from quantize.artifact_html import shown as figure
 from quantize.stage_display import shown
 
-_COLUMNS = ("cosine", "cosine_low", "nearest_agreement", "batch_drift")
+_COLUMNS = (
+    "cosine",
+    "cosine_low",
+    "nearest_agreement",
+    "nearest_agreement_clear",
+    "batch_drift",
+)
 
 
 def encoder_command(  # noqa: PLR0913 - one parameter an option
@@ -50,7 +56,8 @@ def encoder_command(  # noqa: PLR0913 - one parameter an option
     guard_nearest: Annotated[
         float,
         typer.Option(
-            help="Least share of sentences whose nearest example stays the same.",
+            help="Least share of sentences whose nearest example stays the same, of "
+            "those for which it leads by 0.02 or more.",
             min=0,
             max=1,
         ),

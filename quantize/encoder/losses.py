@@ -114,7 +114,8 @@ class Loss:
                 self.nearest_clear,
                 unit="share",
                 n=self.n_clear,
-                told=f"the same, of those whose nearest leads by {CLEAR} or more",
+                told=f"the same, of those whose nearest leads by {CLEAR} or more: "
+                "with less the runtime does nothing",
             ),
             of(
                 "intent_agreement",

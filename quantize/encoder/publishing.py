@@ -255,7 +255,7 @@ def _notes(job: Job, busy: float) -> list[str]:
         ),
         (
             "Of the cosine the lower end of the interval is judged; of the nearest "
-            "examples the share itself."
+            "examples the share itself, where one leads clearly over the next."
         ),
     ]
     if busy >= _BUSY:

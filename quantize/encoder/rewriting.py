@@ -55,7 +55,7 @@ class Calibration:
     """By product."""
     feeds: Sequence[Feeds]
     """The sentences, for onnxruntime's own calibration."""
-    mended: dict[str, npt.NDArray[np.int16]] = field(default_factory=dict)
+    mended: dict[str, npt.NDArray[np.int8]] = field(default_factory=dict)
     """Weights in steps, once they were rounded: that takes long."""
 
 
@@ -151,10 +151,12 @@ def by_piece(
         weight = numpy_helper.to_array(weights(made)[name])  # (in, out)
         scales = _scales(weight, axis=0)[0]  # (out,)
         _drop(made, name)
-        whole = np.round(weight / scales).astype(np.int16)
+        whole = np.round(weight / scales).astype(np.int8)
         if calibration is not None:
             whole = _mended(made, node, weight, scales, calibration)
-        ints = _store(made, f"{name}.uint8", (whole + _MIDDLE).astype(np.uint8))
+        ints = _store(
+            made, f"{name}.uint8", (whole.astype(np.int16) + _MIDDLE).astype(np.uint8)
+        )
         is_gelu = state in gelus
         n_steps, top = (_GELU_STEPS, steps) if is_gelu else (_BITS, even)
         by = _store(made, f"{name}.scale", (scales / n_steps).astype(np.float32))
@@ -224,7 +226,7 @@ def _mended(
     weight: Floats,
     scales: Floats,
     calibration: Calibration,
-) -> npt.NDArray[np.int16]:
+) -> npt.NDArray[np.int8]:
     """Returns the steps of a weight; what else stays in float changes nothing."""
     known = calibration.mended
     if node.name not in known:

@@ -17,7 +17,7 @@ _MOST = 127
 Doubles = npt.NDArray[np.float64]
 
 
-def rounded(weight: Doubles, scales: Doubles, gram: Doubles) -> npt.NDArray[np.int16]:
+def rounded(weight: Doubles, scales: Doubles, gram: Doubles) -> npt.NDArray[np.int8]:
     """Returns a weight in steps, from -127 to 127, (in, out).
 
     Args:
@@ -33,7 +33,7 @@ def rounded(weight: Doubles, scales: Doubles, gram: Doubles) -> npt.NDArray[np.i
     energy[np.diag_indices_from(energy)] += damping
     # Upper factor of the inverse: row i tells how rows after i make up for row i.
     factor = np.linalg.cholesky(np.linalg.inv(energy)).T
-    steps = np.zeros(weight.shape, np.int16)
+    steps = np.zeros(weight.shape, np.int8)
     n = len(rest)
     for begin in range(0, n, _BLOCK):
         end = min(begin + _BLOCK, n)

@@ -7,12 +7,14 @@ it is kept as it is measured, so that a run after a kill goes on from there.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from models.disk import write_whole
@@ -79,7 +81,27 @@ class Lab:
         model = self.model
         if EMBEDDED not in left:
             model = embedding_in_rows(model)
-        return way.build(model, left, self.calibration)
+        return self._built(way, model, left)
+
+    def build_alone(self, way: Recipe, name: str) -> onnx.ModelProto:
+        """Returns a model with one product quantized, and nothing else."""
+        others = {node.name for node in products(self.model)} - {name}
+        return self._built(way, self.model, others)
+
+    def _built(
+        self, way: Recipe, model: onnx.ModelProto, left: Collection[str]
+    ) -> onnx.ModelProto:
+        """Returns a small model; weights that took long to round are kept."""
+        path, known = self.kept.path("mended.npz"), self.calibration.mended
+        if not known:
+            known.update(_steps(path))
+        n_known = len(known)
+        made = way.build(model, left, self.calibration)
+        if len(known) > n_known:
+            beside = path.with_name("mended.part.npz")
+            np.savez(beside, **known)  # type: ignore[arg-type]
+            beside.replace(path)
+        return made
 
     def tried(self, way: Recipe, left: Collection[str] = ()) -> Trial:
         """Returns what a way loses, measured or known from before."""
@@ -147,7 +169,7 @@ def chosen(
 
     Of those that meet the guard, or else of all, it is one in which no sentence depends
     on its neighbours, where there is one; of these, the one that changes the nearest
-    example least, and then the one nearest in cosine.
+    example least where that leads clearly, and then the one nearest in cosine.
     """
     by_name = {way.name: way for way in ways}
     fast = [one for one in trials if by_name[one.way].is_fast]
@@ -155,7 +177,7 @@ def chosen(
 
     def worth(one: Trial) -> tuple[bool, float, float]:
         is_apart = bool(passed) and by_name[one.way].is_apart
-        return is_apart, one.loss.nearest.mean, one.loss.cosine.mean
+        return is_apart, one.loss.nearest_clear.mean, one.loss.cosine.mean
 
     return by_name[max(passed or fast, key=worth).way]
 
@@ -169,8 +191,7 @@ def sensitivities(lab: Lab, way: Recipe, tell: Tell) -> list[Sensitivity]:
     names = [node.name for node in products(lab.model)]
     for n, name in enumerate(names):
         if name not in known:
-            others = {one for one in names if one != name}
-            model = way.build(lab.model, others, lab.calibration)
+            model = lab.build_alone(way, name)
             reader = Reader(model, lab.pieces, threads=lab.threads)
             after = (reader.together if way.is_apart else reader.alone)(texts)
             known[name] = float(((after - before) ** 2).sum(axis=1).mean())
@@ -234,6 +255,15 @@ def _known(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _steps(path: Path) -> dict[str, npt.NDArray[np.int8]]:
+    """Returns weights that were rounded before a kill; none otherwise."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
 
 
 def _loss(row: dict[str, Any]) -> Loss:
