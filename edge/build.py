@@ -50,7 +50,7 @@ class RuntimeOptions:
     asr: str | None = None
     """Store name, or ``echo``."""
     encoder: str | None = None
-    """Store name, or ``echo``."""
+    """Store name, path of a folder, or ``echo``."""
     llm: str | None = None
     """Store name, path of a GGUF file, or ``echo``."""
     prepare: bool = False

@@ -222,7 +222,11 @@ def _load_encoder(name: str, store: Store) -> Encoder:
     if name == ECHO:
         encoder: Encoder = _backend("encoder", ECHO)()
     else:
-        encoder = _backend("encoder", "minilm")(store.path(name))
+        is_own = Path(name).is_dir() and name not in store.names()
+        if is_own:
+            require_usable(Path(name))
+        folder = Path(name) if is_own else store.path(name)
+        encoder = _backend("encoder", "minilm")(folder)
     return encoder
 
 

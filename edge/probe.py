@@ -20,7 +20,10 @@ _SPARE_BYTES = 8 << 30
 _USES: dict[str, str] = {
     ".gguf": "edge.backends.llama:use_once",
     ".onnx": "edge.backends.silero:use_once",
+    "encoder": "edge.backends.minilm:use_once",
 }
+_ENCODER = "model.onnx"
+"""In the folder of a sentence encoder."""
 
 
 class ProbeError(HeadsideError):
@@ -30,21 +33,24 @@ class ProbeError(HeadsideError):
 def require_usable(path: Path) -> None:
     """Opens and uses a model file in a child process; returns where that went well.
 
+    A folder is a sentence encoder's.
+
     Raises:
         ProbeError: ``model_file_missing``, ``model_file_kind`` or ``model_file_bad``.
     """
-    if not path.is_file():
+    file = path / _ENCODER if path.is_dir() else path
+    if not file.is_file():
         raise ProbeError(
-            "model_file_missing", f"There is no model file {path}.", "Check the path."
+            "model_file_missing", f"There is no model file {file}.", "Check the path."
         )
-    if path.suffix not in _USES:
-        known = " or ".join(_USES)
+    if _kind(path) not in _USES:
+        known = " or ".join(kind for kind in _USES if kind.startswith("."))
         raise ProbeError(
             "model_file_kind", f"{path} is not a model file.", f"Name a {known} file."
         )
     limits = ChildLimits(
         cpu_s=_CPU_S,
-        memory_bytes=3 * path.stat().st_size + _SPARE_BYTES,
+        memory_bytes=3 * file.stat().st_size + _SPARE_BYTES,
         output_bytes=1 << 10,
     )
     try:
@@ -60,7 +66,11 @@ def require_usable(path: Path) -> None:
 def run(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Uses the file once; what the child process runs."""
     path = Path(payload["path"])
-    module, _, name = _USES[path.suffix].partition(":")
+    module, _, name = _USES[_kind(path)].partition(":")
     use: Callable[[Path], None] = getattr(importlib.import_module(module), name)
     use(path)
     return {}
+
+
+def _kind(path: Path) -> str:
+    return "encoder" if path.is_dir() else path.suffix

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from models.disk import size_text
 from models.plain import CONTROLS
+from quantize.encoder.command import encoder_command
 from quantize.gguf import Header, load_header
 from quantize.inspection import (
     FAST_ON_ARM,
@@ -39,11 +40,12 @@ _MAX_TEMPLATE = 300
 app.command("llm")(llm_command)
 app.command("vision")(vision_command)
 app.command("compare")(compare_command)
+app.command("encoder")(encoder_command)
 
 
 @app.command("inspect")
 def inspect_command(
-    file: Annotated[Path, typer.Argument(help="A .gguf file.")],
+    file: Annotated[Path, typer.Argument(help="A .gguf or .onnx file.")],
     *,
     tensors: Annotated[
         bool, typer.Option("--tensors", help="Every tensor, too.")
@@ -54,11 +56,15 @@ def inspect_command(
 ) -> None:
     """Say what a model file is: types, bits per weight, template, tokeniser.
 
-    Of an importance matrix: how much was read, and of what. Only the header is read,
-    and believed only where it agrees with the file's size. No model is loaded.
+    Of an importance matrix: how much was read, and of what. Of ONNX: what goes in and
+    comes out, its operators, and how much of it is int8. Of a .gguf only the header is
+    read, and believed only where it agrees with the file's size. No model is loaded.
 
     Example: headside quantize inspect model.gguf
     """
+    if file.suffix.lower() == ".onnx":
+        _inspect_onnx(file, as_json=as_json)
+        return
     header = load_header(file)
     importance = inspect_imatrix(header)
     if importance is not None:
@@ -83,6 +89,18 @@ def inspect_command(
     _show(console, found)
     if tensors:
         _show_tensors(console, header)
+
+
+def _inspect_onnx(file: Path, *, as_json: bool) -> None:
+    # Here, since it takes long to import.
+    from quantize.onnx_inspection import inspect_onnx  # noqa: PLC0415
+    from quantize.onnx_inspection_show import show_onnx  # noqa: PLC0415
+
+    found = inspect_onnx(file)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        return
+    show_onnx(Console(highlight=False, soft_wrap=True), found, _row)
 
 
 def _show_imatrix(found: ImatrixInspection, *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import typer
 from edge.build import RuntimeOptions, build_runtime
 from edge.commands.eval_show import displayed, show_problems, show_score, stderr
 from edge.commands.events import error_line
-from edge.commands.options import Asr, Device, Language, Llm, Threads, Vad
+from edge.commands.options import Asr, Device, Encoder, Language, Llm, Threads, Vad
 from edge.engines import ECHO, EngineNames
 from edge.evaluation.engine import build_understander
 from edge.evaluation.items import EvalError
@@ -111,6 +111,7 @@ def evaluation(  # noqa: PLR0913, PLR0917 - one parameter an option
     vad: Vad = None,
     asr: Asr = None,
     llm: Llm = None,
+    encoder: Encoder = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object, for machines.")
     ] = False,
@@ -144,7 +145,13 @@ def evaluation(  # noqa: PLR0913, PLR0917 - one parameter an option
         seed=seed,
         language=language,
         options=RuntimeOptions(
-            device=device, threads=threads, tiers=chosen, vad=vad, asr=asr, llm=llm
+            device=device,
+            threads=threads,
+            tiers=chosen,
+            vad=vad,
+            asr=asr,
+            llm=llm,
+            encoder=encoder,
         ),
         fresh=fresh,
         report=report,
@@ -270,7 +277,7 @@ def _about(asked: Asked, plan: Plan, pack: Pack, options: RuntimeOptions) -> Abo
     }
     tiers = options.tiers or tuple(map(Tier, pack.tiers))
     if Tier.SEMANTIC in tiers:
-        roles["encoder"] = pack.models.encoder
+        roles["encoder"] = options.encoder or pack.models.encoder
     models = {
         role: name if name == ECHO else f"{name} {model_sha256(store, name)[:16]}"
         for role, name in roles.items()

@@ -39,6 +39,10 @@ Asr = Annotated[str | None, typer.Option(help="Model in the store, or echo.")]
 Llm = Annotated[
     str | None, typer.Option(help="Model in the store, a .gguf file, or echo.")
 ]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="Sentence encoder in the store, its folder, or echo."),
+]
 TraceFile = Annotated[
     Path | None, typer.Option(help="Write a Perfetto/Chrome trace here.")
 ]

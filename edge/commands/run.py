@@ -20,6 +20,7 @@ from edge.commands.options import (
     Asr,
     CharacterName,
     Device,
+    Encoder,
     Language,
     Llm,
     PackName,
@@ -82,6 +83,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
     vad: Vad = None,
     asr: Asr = None,
     llm: Llm = None,
+    encoder: Encoder = None,
     trace: TraceFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,6 +103,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter an option
         vad=vad,
         asr=asr,
         llm=llm,
+        encoder=encoder,
     )
     traced = Trace(trace)
     if not as_json:

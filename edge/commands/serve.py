@@ -17,6 +17,7 @@ from edge.commands.options import (
     Asr,
     CharacterName,
     Device,
+    Encoder,
     Llm,
     PackName,
     Threads,
@@ -62,6 +63,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     vad: Vad = None,
     asr: Asr = None,
     llm: Llm = None,
+    encoder: Encoder = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve a pack to a game on this machine.
@@ -78,9 +80,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
     # Engines load outside Python; the rest is imported and read meanwhile.
     store = Store.default()
     named, tiers = peek_models(pack) or (PackModels(), ())
-    encoder = None if "semantic" in (tier or tiers) else ""
+    wanted = encoder if "semantic" in (tier or tiers) else ""
     engines = Engines(
-        EngineNames.chosen(named, vad=vad, asr=asr, llm=llm, encoder=encoder),
+        EngineNames.chosen(named, vad=vad, asr=asr, llm=llm, encoder=wanted),
         store,
         device=device,
         threads=threads,
@@ -100,6 +102,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter an option
         vad=vad,
         asr=asr,
         llm=llm,
+        encoder=encoder,
         prepare=True,
     )
     runtime = build_runtime(load_pack(pack), store, options, engines)

@@ -281,6 +281,8 @@ def model_sha256(store: Store, name: str) -> str:
     """
     if name == ECHO:
         return ECHO
+    if (encoder := Path(name, "model.onnx")).is_file() and name not in store.names():
+        name = str(encoder)
     if Path(name).suffix not in {".gguf", ".onnx"}:
         files = [f"{file.path} {file.sha256}" for file in store.manifest(name).files]
         return hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()

@@ -28,6 +28,7 @@ from edge.semantic import (
     scene_nouns,
     without_slots,
 )
+from models.encoder_file import EncoderFile, save_encoder_file
 from models.errors import ModelError
 from models.pack import Pack, PackModels
 from models.pack_file import load_pack
@@ -291,15 +292,60 @@ def minilm() -> Iterator[MiniLm]:
     minilm.close()
 
 
+@pytest.fixture(scope="module")
+def pooling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniLm]:
+    """A tiny encoder whose graph pools by itself."""
+    folder = pooling_folder(tmp_path_factory.mktemp("encoder"))
+    encoder = MiniLm(folder)
+    yield encoder
+    encoder.close()
+
+
+def pooling_folder(folder: Path) -> Path:
+    from quantize.encoder.building import build_encoder
+    from quantize.encoder.source import load_encoder, read_weights
+    from quantize.onnx_file import save_onnx
+    from tests.quantize.encoders import save_encoder
+
+    source = load_encoder(save_encoder(folder / "source"))
+    weights = read_weights(source, lambda *_: None)
+    made = folder / "made"
+    made.mkdir()
+    save_onnx(build_encoder(source.shape, weights), made / "model.onnx")
+    source.pieces.save(made)
+    about = EncoderFile(width=64, pooling="mean", max_pieces=48, lower_case=True)
+    save_encoder_file(made, about)
+    return made
+
+
+def test_an_encoder_of_ones_own_is_loaded_from_its_folder(tmp_path: Path) -> None:
+    folder = pooling_folder(tmp_path)
+    store = Store(tmp_path / "cache")
+
+    encoder = engines(str(folder), store).encoder()
+
+    assert encoder is not None
+    assert encoder.encode(["go to the island"]).shape == (1, 64)
+    assert encoder.encode(["a " * 500]).shape == (1, 64)
+
+
+def test_an_encoder_that_tells_capitals_apart_is_refused(tmp_path: Path) -> None:
+    folder = pooling_folder(tmp_path)
+    about = EncoderFile(width=64, pooling="mean", max_pieces=48, lower_case=False)
+    save_encoder_file(folder, about)
+
+    with pytest.raises(SemanticError) as error:
+        MiniLm(folder)
+    assert "capital letters" in error.value.message
+
+
 @pytest.mark.parametrize(
-    "name", [ECHO, pytest.param("minilm", marks=pytest.mark.models)]
+    "name", [ECHO, "pooling", pytest.param("minilm", marks=pytest.mark.models)]
 )
 def test_an_encoder_makes_one_vector_of_length_1_a_text(
     name: str, request: pytest.FixtureRequest
 ) -> None:
-    encoder: Encoder = (
-        EchoEncoder() if name == ECHO else request.getfixturevalue("minilm")
-    )
+    encoder: Encoder = EchoEncoder() if name == ECHO else request.getfixturevalue(name)
     texts = ["wave", "", "Ünïcode [SEP] \x00 😀", "put the lantern on the bench"]
 
     vectors = encoder.encode(texts)

@@ -1,0 +1,1 @@
+"""Sentence encoders: small, and as near to their source as the guard asks."""
