@@ -14,6 +14,7 @@ from rich.text import Text
 
 from models.disk import size_text
 from models.plain import CONTROLS
+from quantize.asr.command import asr_command
 from quantize.gguf import Header, load_header
 from quantize.inspection import (
     FAST_ON_ARM,
@@ -36,6 +37,7 @@ _MAX_TEMPLATE = 300
 
 
 app.command("llm")(llm_command)
+app.command("asr")(asr_command)
 app.command("compare")(compare_command)
 
 
