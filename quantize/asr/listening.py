@@ -22,6 +22,10 @@ from quantize.errors import QuantizeError
 
 BEAM_SIZE = 5
 """As the runtime has it."""
+_MAX_TOKENS = 224
+"""Of a window, as published with Whisper; what repeats itself ends here."""
+_WARM_S = 30
+"""Of silence that each model reads first: the first window takes longer."""
 SOURCE, THIS, IN_RUNTIME = "source", "this", "source, 8 bits at run time"
 """Who listens; the last is the source, as CTranslate2 makes eight bits of it itself."""
 COMPUTED = {SOURCE: "float32", THIS: "int8", IN_RUNTIME: "int8"}
@@ -120,6 +124,7 @@ def transcribe(model: Any, samples: Samples, language: str) -> list[Any]:
         beam_size=BEAM_SIZE,
         temperature=[0.0],
         condition_on_previous_text=False,
+        max_new_tokens=_MAX_TOKENS,
         word_timestamps=True,
     )
     return list(segments)
@@ -147,7 +152,8 @@ def _listen(arguments: Mapping[str, Any], tell: Tell) -> list[tuple[str, str]]:
                 f"The model does not know the language {language!r}.",
                 "Name one that it knows with --language.",
             )
-        transcribe(model, np.zeros(RATE_HZ, np.float32), language)  # the first is slow
+        quiet = np.zeros(_WARM_S * RATE_HZ, np.float32)
+        model.encode(model.feature_extractor(quiet))
         models[who] = model
     by_name = dict(sounds)
     with kept.open("a", encoding="utf-8") as file:
