@@ -15,6 +15,7 @@ from rich.text import Text
 from models.disk import size_text
 from models.plain import CONTROLS
 from quantize.asr.command import asr_command
+from quantize.asr.inspection import is_ctranslate2, show_whisper
 from quantize.gguf import Header, load_header
 from quantize.inspection import (
     FAST_ON_ARM,
@@ -43,7 +44,7 @@ app.command("compare")(compare_command)
 
 @app.command("inspect")
 def inspect_command(
-    file: Annotated[Path, typer.Argument(help="A .gguf file.")],
+    file: Annotated[Path, typer.Argument(help="A .gguf file, or a Whisper folder.")],
     *,
     tensors: Annotated[
         bool, typer.Option("--tensors", help="Every tensor, too.")
@@ -59,6 +60,9 @@ def inspect_command(
 
     Example: headside quantize inspect model.gguf
     """
+    if is_ctranslate2(file):
+        show_whisper(file, as_json=as_json)
+        return
     header = load_header(file)
     importance = inspect_imatrix(header)
     if importance is not None:

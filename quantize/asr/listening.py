@@ -24,8 +24,8 @@ BEAM_SIZE = 5
 """As the runtime has it."""
 _MAX_TOKENS = 224
 """Of a window, as published with Whisper; what repeats itself ends here."""
-_WARM_S = 30
-"""Of silence that each model reads first: the first window takes longer."""
+_WARM_FRAMES = 3000
+"""That each model reads first, one window: the first takes longer."""
 SOURCE, THIS, IN_RUNTIME = "source", "this", "source, 8 bits at run time"
 """Who listens; the last is the source, as CTranslate2 makes eight bits of it itself."""
 COMPUTED = {SOURCE: "float32", THIS: "int8", IN_RUNTIME: "int8"}
@@ -152,8 +152,8 @@ def _listen(arguments: Mapping[str, Any], tell: Tell) -> list[tuple[str, str]]:
                 f"The model does not know the language {language!r}.",
                 "Name one that it knows with --language.",
             )
-        quiet = np.zeros(_WARM_S * RATE_HZ, np.float32)
-        model.encode(model.feature_extractor(quiet))
+        quiet = np.zeros((model.model.n_mels, _WARM_FRAMES), np.float32)
+        model.encode(quiet)
         models[who] = model
     by_name = dict(sounds)
     with kept.open("a", encoding="utf-8") as file:

@@ -147,8 +147,8 @@ def _notes(request: Request, found: Sequence[Finding]) -> Iterator[str]:
     yield (
         f"The reference is what the source hears, computed in {COMPUTED[SOURCE]}, "
         "which a processor makes of float16, too. Heard as faster-whisper does by "
-        f"default: {BEAM_SIZE} hypotheses, temperature 0, no prompt, windows of 30 seconds, "
-        f"language {request.language}."
+        f"default: {BEAM_SIZE} hypotheses, temperature 0, no prompt, windows of 30 "
+        f"seconds, language {request.language}."
     )
     yield (
         "Words are compared without case and marks, numbers digit by digit. Times move "
