@@ -21,6 +21,9 @@ _USES: dict[str, str] = {
     ".gguf": "edge.backends.llama:use_once",
     ".onnx": "edge.backends.silero:use_once",
 }
+_SPEECH_USE = "edge.backends.whisper:use_once"
+SPEECH_WEIGHTS = "model.bin"
+"""What the folder of a speech model holds."""
 
 
 class ProbeError(HeadsideError):
@@ -30,9 +33,15 @@ class ProbeError(HeadsideError):
 def require_usable(path: Path) -> None:
     """Opens and uses a model file in a child process; returns where that went well.
 
+    Args:
+        path: A file, or the folder of a speech model.
+
     Raises:
         ProbeError: ``model_file_missing``, ``model_file_kind`` or ``model_file_bad``.
     """
+    if path.is_dir():
+        _require_speech_model(path)
+        return
     if not path.is_file():
         raise ProbeError(
             "model_file_missing", f"There is no model file {path}.", "Check the path."
@@ -42,9 +51,23 @@ def require_usable(path: Path) -> None:
         raise ProbeError(
             "model_file_kind", f"{path} is not a model file.", f"Name a {known} file."
         )
+    _try(path, path.stat().st_size)
+
+
+def _require_speech_model(folder: Path) -> None:
+    if not (folder / SPEECH_WEIGHTS).is_file():
+        raise ProbeError(
+            "model_file_kind",
+            f"{folder} is no folder of a speech model: it holds no {SPEECH_WEIGHTS}.",
+            "Name a folder with a Whisper model in CTranslate2's format.",
+        )
+    _try(folder, (folder / SPEECH_WEIGHTS).stat().st_size)
+
+
+def _try(path: Path, n_bytes: int) -> None:
     limits = ChildLimits(
         cpu_s=_CPU_S,
-        memory_bytes=3 * path.stat().st_size + _SPARE_BYTES,
+        memory_bytes=3 * n_bytes + _SPARE_BYTES,
         output_bytes=1 << 10,
     )
     try:
@@ -58,9 +81,10 @@ def require_usable(path: Path) -> None:
 
 
 def run(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Uses the file once; what the child process runs."""
+    """Uses the model once; what the child process runs."""
     path = Path(payload["path"])
-    module, _, name = _USES[path.suffix].partition(":")
+    target = _SPEECH_USE if path.is_dir() else _USES[path.suffix]
+    module, _, name = target.partition(":")
     use: Callable[[Path], None] = getattr(importlib.import_module(module), name)
     use(path)
     return {}
