@@ -25,6 +25,8 @@ SPEECH, RECORDINGS = "whisper-base", "speech-pocketsphinx"
 WIDTH, INNER, HEADS, MELS, FRAMES, POSITIONS = 32, 64, 2, 80, 1500, 448
 SAYS = ("<|0.00|>", "ĠGo", "Ġforward", "Ġten", "Ġmeters", ".", "<|2.00|>")
 TEXT = "Go forward ten meters."
+_WORD_FRAMES, _PERIOD = 25, 300
+"""Half a second, and six, in steps of the encoder."""
 _N_PROMPT = 3
 """Tokens that it is told before it says anything."""
 
@@ -69,6 +71,8 @@ def tiny_weights(tokens: list[str]) -> dict[str, Floats]:
         for norm in norms:
             found[f"{norm}.weight"] = np.ones(WIDTH, np.float32)
             found[f"{norm}.bias"] = zeros(WIDTH)
+    # Sure of itself: of so many words, all others together would outweigh the one.
+    found["model.decoder.layer_norm.weight"] *= 12
     words = random.standard_normal((len(tokens), WIDTH), np.float32)
     words -= words.mean(axis=1, keepdims=True)
     words /= np.linalg.norm(words, axis=1, keepdims=True)
@@ -80,7 +84,26 @@ def tiny_weights(tokens: list[str]) -> dict[str, Floats]:
         places[at] = 50 * words[number[token]]
     found["model.decoder.embed_tokens.weight"] = words
     found["model.decoder.embed_positions.weight"] = places
+    _follow(found, np.stack([words[number[token]] for token in SAYS]))
     return found
+
+
+def _follow(found: dict[str, Floats], said: Floats) -> None:
+    """Has each word attend to another half second: the first two columns turn in time.
+
+    Args:
+        found: The weights.
+        said: (words, WIDTH)
+    """
+    turns = 2 * np.pi * np.arange(FRAMES) / _PERIOD
+    around = 3 * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    found["model.encoder.embed_positions.weight"][:, :2] = around
+    attention = "model.decoder.layers.0.encoder_attn"
+    found[f"{attention}.k_proj.weight"][[0, 1], [0, 1]] = 1
+    when = turns[_WORD_FRAMES * np.arange(len(said))]
+    wanted = 20 * np.stack([np.cos(when), np.sin(when)])  # (2, words)
+    normed = np.sqrt(WIDTH) * said
+    found[f"{attention}.q_proj.weight"][:2] = wanted @ np.linalg.pinv(normed).T
 
 
 def save_tiny(folder: Path, real: Path) -> Path:
