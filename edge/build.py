@@ -48,7 +48,7 @@ class RuntimeOptions:
     vad: str | None = None
     """Store name, path of an ONNX file, or ``echo``."""
     asr: str | None = None
-    """Store name, or ``echo``."""
+    """Store name, path of a Whisper folder, or ``echo``."""
     encoder: str | None = None
     """Store name, path of a folder, or ``echo``."""
     llm: str | None = None

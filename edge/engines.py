@@ -195,13 +195,20 @@ def _load_asr(name: str, store: Store, threads: int, language: str) -> Recognise
     if name == ECHO:
         recogniser: Recogniser = _backend("asr", ECHO)()
     else:
+        is_own = is_own_folder(name, store)
         recogniser = _backend("asr", "whisper")(
-            store.path(name),
+            _tried(Path(name)) if is_own else store.path(name),
             threads=threads,
             language=language,
-            kept=store.prepared_folder(name),
+            kept=None if is_own else store.prepared_folder(name),
         )
     return recogniser
+
+
+def is_own_folder(name: str, store: Store) -> bool:
+    """Returns whether a name is a path of the user's own: no model has that name."""
+    is_path = len(Path(name).parts) > 1 or Path(name).is_dir()
+    return is_path and name not in store.names()
 
 
 def _load_llm(name: str, store: Store, threads: int, kv_bits: int) -> LanguageModel:
@@ -256,8 +263,7 @@ def kept_files() -> KeptFiles | None:
 def _model_file(name: str, suffix: str, store: Store) -> Path:
     """Returns a model's one file: of the store, or the user's own once it was tried."""
     if name.endswith(suffix):
-        require_usable(Path(name))
-        return Path(name)
+        return _tried(Path(name))
     files = sorted(store.path(name).glob(f"*{suffix}"))
     if len(files) != 1:
         raise BuildError(
@@ -266,6 +272,12 @@ def _model_file(name: str, suffix: str, store: Store) -> Path:
             "Name a model of another format.",
         )
     return files[0]
+
+
+def _tried(path: Path) -> Path:
+    """Returns a path of the user's own, once it was found to be usable."""
+    require_usable(path)
+    return path
 
 
 def _backend(role: str, name: str) -> Callable[..., Any]:

@@ -20,10 +20,13 @@ _SPARE_BYTES = 8 << 30
 _USES: dict[str, str] = {
     ".gguf": "edge.backends.llama:use_once",
     ".onnx": "edge.backends.silero:use_once",
-    "encoder": "edge.backends.minilm:use_once",
 }
-_ENCODER = "model.onnx"
-"""In the folder of a sentence encoder."""
+SPEECH_WEIGHTS, ENCODER_WEIGHTS = "model.bin", "model.onnx"
+"""What the folder of a speech model holds, and that of a sentence encoder."""
+_FOLDER_USES = {
+    SPEECH_WEIGHTS: "edge.backends.whisper:use_once",
+    ENCODER_WEIGHTS: "edge.backends.minilm:use_once",
+}
 
 
 class ProbeError(HeadsideError):
@@ -33,24 +36,43 @@ class ProbeError(HeadsideError):
 def require_usable(path: Path) -> None:
     """Opens and uses a model file in a child process; returns where that went well.
 
-    A folder is a sentence encoder's.
+    Args:
+        path: A file, or the folder of a speech model or of a sentence encoder.
 
     Raises:
         ProbeError: ``model_file_missing``, ``model_file_kind`` or ``model_file_bad``.
     """
-    file = path / _ENCODER if path.is_dir() else path
-    if not file.is_file():
+    if path.is_dir():
+        _try(path, (path / _weights_in(path)).stat().st_size)
+        return
+    if not path.is_file():
         raise ProbeError(
-            "model_file_missing", f"There is no model file {file}.", "Check the path."
+            "model_file_missing", f"There is no model file {path}.", "Check the path."
         )
-    if _kind(path) not in _USES:
-        known = " or ".join(kind for kind in _USES if kind.startswith("."))
+    if path.suffix not in _USES:
+        known = " or ".join(_USES)
         raise ProbeError(
             "model_file_kind", f"{path} is not a model file.", f"Name a {known} file."
         )
+    _try(path, path.stat().st_size)
+
+
+def _weights_in(folder: Path) -> str:
+    for name in _FOLDER_USES:
+        if (folder / name).is_file():
+            return name
+    raise ProbeError(
+        "model_file_kind",
+        f"{folder} is no folder of a model: it holds no {SPEECH_WEIGHTS} and no "
+        f"{ENCODER_WEIGHTS}.",
+        "Name the folder of a Whisper model in CTranslate2's format, or of an encoder.",
+    )
+
+
+def _try(path: Path, n_bytes: int) -> None:
     limits = ChildLimits(
         cpu_s=_CPU_S,
-        memory_bytes=3 * file.stat().st_size + _SPARE_BYTES,
+        memory_bytes=3 * n_bytes + _SPARE_BYTES,
         output_bytes=1 << 10,
     )
     try:
@@ -64,13 +86,10 @@ def require_usable(path: Path) -> None:
 
 
 def run(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Uses the file once; what the child process runs."""
+    """Uses the model once; what the child process runs."""
     path = Path(payload["path"])
-    module, _, name = _USES[_kind(path)].partition(":")
+    target = _FOLDER_USES[_weights_in(path)] if path.is_dir() else _USES[path.suffix]
+    module, _, name = target.partition(":")
     use: Callable[[Path], None] = getattr(importlib.import_module(module), name)
     use(path)
     return {}
-
-
-def _kind(path: Path) -> str:
-    return "encoder" if path.is_dir() else path.suffix

@@ -14,6 +14,8 @@ from rich.text import Text
 
 from models.disk import size_text
 from models.plain import CONTROLS
+from quantize.asr.command import asr_command
+from quantize.asr.inspection import is_ctranslate2, show_whisper
 from quantize.encoder.command import encoder_command
 from quantize.gguf import Header, load_header
 from quantize.inspection import (
@@ -39,13 +41,16 @@ _MAX_TEMPLATE = 300
 
 app.command("llm")(llm_command)
 app.command("vision")(vision_command)
-app.command("compare")(compare_command)
+app.command("asr")(asr_command)
 app.command("encoder")(encoder_command)
+app.command("compare")(compare_command)
 
 
 @app.command("inspect")
 def inspect_command(
-    file: Annotated[Path, typer.Argument(help="A .gguf or .onnx file.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .gguf or .onnx file, or a Whisper folder.")
+    ],
     *,
     tensors: Annotated[
         bool, typer.Option("--tensors", help="Every tensor, too.")
@@ -64,6 +69,9 @@ def inspect_command(
     """
     if file.suffix.lower() == ".onnx":
         _inspect_onnx(file, as_json=as_json)
+        return
+    if is_ctranslate2(file):
+        show_whisper(file, as_json=as_json)
         return
     header = load_header(file)
     importance = inspect_imatrix(header)

@@ -315,6 +315,14 @@ def _words(
         )
 
 
+def use_once(folder: Path) -> None:
+    """Loads a model and has it hear silence; for files nobody vouches for."""
+    model = Whisper(folder, threads=1)
+    silence = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    utterance = Utterance(samples=silence, start_s=0.0, speech_end_s=0.5)
+    model.draft(utterance)
+
+
 def describe() -> str:
     """Returns what the engine can compute with here."""
     types = ctranslate2.get_supported_compute_types("cpu")

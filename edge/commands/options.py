@@ -35,7 +35,9 @@ CharacterName = Annotated[
 Vad = Annotated[
     str | None, typer.Option(help="Model in the store, an .onnx file, or echo.")
 ]
-Asr = Annotated[str | None, typer.Option(help="Model in the store, or echo.")]
+Asr = Annotated[
+    str | None, typer.Option(help="Model in the store, a Whisper folder, or echo.")
+]
 Llm = Annotated[
     str | None, typer.Option(help="Model in the store, a .gguf file, or echo.")
 ]

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
-from edge.engines import ECHO
+from edge.engines import ECHO, is_own_folder
 from edge.evaluation.items import (
     CLEAN,
     Case,
@@ -34,6 +34,7 @@ from edge.evaluation.items import (
 from edge.evaluation.noise import Noise, load_sound
 from edge.evaluation.score import Answer, Said
 from edge.intent import Intent
+from edge.probe import ENCODER_WEIGHTS, SPEECH_WEIGHTS
 from models.disk import disk_failures, hash_region, locked
 from models.errors import HeadsideError
 from models.store import Store, cache_root
@@ -275,19 +276,23 @@ def _code_sha256() -> str:
 def model_sha256(store: Store, name: str) -> str:
     """Returns a hash of a model's files, of the store or the user's own.
 
+    Of a folder of the user's own, that of its weights.
+
     Raises:
         ModelError: ``model_unknown``.
         EvalError: ``eval_model``: the file cannot be read.
     """
     if name == ECHO:
         return ECHO
-    if (encoder := Path(name, "model.onnx")).is_file() and name not in store.names():
-        name = str(encoder)
-    if Path(name).suffix not in {".gguf", ".onnx"}:
-        files = [f"{file.path} {file.sha256}" for file in store.manifest(name).files]
-        return hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
+    path = Path(name)
+    if path.suffix not in {".gguf", ".onnx"}:
+        if not is_own_folder(name, store):
+            files = [f"{one.path} {one.sha256}" for one in store.manifest(name).files]
+            return hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
+        weights = [path / SPEECH_WEIGHTS, path / ENCODER_WEIGHTS]
+        path = next((one for one in weights if one.is_file()), path)
     try:
-        return hash_region(Path(name), 0, Path(name).stat().st_size)
+        return hash_region(path, 0, path.stat().st_size)
     except OSError as error:
         raise EvalError(
             "eval_model",

@@ -1,0 +1,1 @@
+"""Whisper made small: weights of eight bits on the disk, and what they cost."""
