@@ -42,7 +42,7 @@ def require_usable(path: Path) -> None:
     Raises:
         ProbeError: ``model_file_missing``, ``model_file_kind`` or ``model_file_bad``.
     """
-    if path.is_dir():
+    if path.is_dir() and path.suffix not in _USES:
         _try(path, (path / _weights_in(path)).stat().st_size)
         return
     if not path.is_file():
