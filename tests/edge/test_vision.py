@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from typer.testing import CliRunner
 
 from edge.backends import vision as backend
 from edge.backends.vision import OnnxVision
+from edge.commands.look import app
 from edge.kept import KeptFiles
 from edge.seeing import find_vision, load_names
 from edge.vision import Output, VisionError, VisionFiles, labels_of, probabilities
@@ -260,7 +263,7 @@ def test_another_model_or_runtime_has_another_graph(
 
     other = files_of(small_classifier(tmp_path / "net.onnx"))
     assert not OnnxVision(other, kept=kept).start.is_kept
-    monkeypatch.setattr(backend.onnxruntime, "__version__", "0.0.1")
+    monkeypatch.setattr(onnxruntime, "__version__", "0.0.1")
     assert not OnnxVision(other, kept=kept).start.is_kept
 
 
@@ -567,7 +570,10 @@ def test_look_tells_the_outputs_of_what_is_no_classifier(
     assert done.stdout.count("y: 1 x 3 x 8 x 8, float32, 0.03922 to 0.9412") == 2
 
 
-def test_look_refuses_in_plain_words(made: Path, photo: Path, tmp_path: Path) -> None:
+def test_look_refuses_in_plain_words(
+    made: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSIDE_CACHE", str(tmp_path / "cache"))
     grey, junk = tmp_path / "grey.png", tmp_path / "junk.jpg"
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(grey)
     junk.write_bytes(b"no picture")
@@ -585,11 +591,9 @@ def test_look_refuses_in_plain_words(made: Path, photo: Path, tmp_path: Path) ->
         ((photo, *at, "--labels", short), "2 lines, and the model has 4 classes"),
         ((photo, *at, "--device", "quest9"), "quest9"),
     ):
-        done = look(tmp_path, *arguments)
-        assert done.returncode == 1
-        assert done.stderr.startswith("error: ")
-        assert told in done.stderr.splitlines()[0]
-        assert "Traceback" not in done.stderr
+        done = CliRunner().invoke(app, [str(each) for each in arguments])
+        assert isinstance(done.exception, HeadsideError)
+        assert told in done.exception.message
 
 
 def test_an_error_is_a_line_for_machines(made: Path, tmp_path: Path) -> None:
@@ -597,3 +601,5 @@ def test_an_error_is_a_line_for_machines(made: Path, tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert json.loads(done.stdout)["code"] == "picture_missing"
+    assert done.stderr.startswith("error: The picture ")
+    assert "Traceback" not in done.stderr
