@@ -38,6 +38,7 @@ _KEYS = (
     "layout",
 )
 _MOST_SIDE = 4096
+_MOST_NUMBER = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,9 @@ class Preprocessing:
             return np.asarray(whole)
         by = min(width / self.width, height / self.height) * self.keep
         wide, high = self.width * by, self.height * by
-        left, top = (width - wide) / 2, (height - high) / 2
-        box = left, top, left + wide, top + high
+        # Halves are rounded: a hair outside of the picture would be refused.
+        left, top = max(0.0, (width - wide) / 2), max(0.0, (height - high) / 2)
+        box = left, top, min(width, left + wide), min(height, top + high)
         return np.asarray(picture.resize((self.width, self.height), how, box=box))
 
     def numbers(self, placed: Pixels) -> Floats:
@@ -104,7 +106,8 @@ def load_preprocessing(path: Path) -> Preprocessing:
     """
     table = Table.load(path, code=_CODE)
     table.only(_KEYS)
-    if table.value("format") not in (None, _FORMAT):
+    given = table.value("format")
+    if given is not None and (isinstance(given, bool) or given != _FORMAT):
         raise table.error(f"format must be {_FORMAT}")
     usual = Preprocessing(height=1, width=1)
     height, width = _sizes(table)
@@ -122,7 +125,7 @@ def load_preprocessing(path: Path) -> Preprocessing:
     )
     if not 0 < found.keep <= 1:
         raise table.error("keep must be above 0 and at most 1")
-    if found.scale <= 0 or min(found.std) <= 0:
+    if np.float32(found.scale) <= 0 or np.float32(min(found.std)) <= 0:
         raise table.error("scale and std must be above 0")
     return found
 
@@ -143,16 +146,17 @@ def _sizes(table: Table) -> tuple[int, int]:
     if not isinstance(value, list) or len(value) != 2:
         raise table.error("size must be [height, width]")
     for side in value:
-        if not isinstance(side, int) or not 1 <= side <= _MOST_SIDE:
+        is_whole = isinstance(side, int) and not isinstance(side, bool)
+        if not is_whole or not 1 <= side <= _MOST_SIDE:
             raise table.error(f"size must be two numbers from 1 to {_MOST_SIDE}")
     return value[0], value[1]
 
 
 def _number(table: Table, key: str, otherwise: float) -> float:
-    value = otherwise if key not in table else table.value(key)
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    value = _finite(otherwise if key not in table else table.value(key))
+    if value is None:
         raise table.error(f"{key} must be a number")
-    return float(value)
+    return value
 
 
 def _three(
@@ -163,10 +167,17 @@ def _three(
     value = table.value(key)
     if not isinstance(value, list) or len(value) != 3:
         raise table.error(f"{key} must be three numbers")
-    if not all(isinstance(one, int | float) for one in value):
+    first, second, third = map(_finite, value)
+    if first is None or second is None or third is None:
         raise table.error(f"{key} must be three numbers")
-    first, second, third = (float(one) for one in value)
     return first, second, third
+
+
+def _finite(value: object) -> float | None:
+    """Returns a number that float32 can hold, none for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) <= _MOST_NUMBER else None
 
 
 def _one_of(table: Table, key: str, names: Sequence[str], otherwise: str) -> str:

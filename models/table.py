@@ -32,7 +32,9 @@ class Table:
         """
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        # Numbers of thousands of digits are ValueErrors, tables that nest without end
+        # RecursionErrors.
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(code, f"{path}: {error}.", "Mend the file.") from error
         return cls(values, where=str(path), code=code)
 

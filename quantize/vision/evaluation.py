@@ -105,6 +105,8 @@ def noise_db(reference: Said, other: Said) -> float:
     for at in range(len(reference.outputs[0])):
         signal, noise = _energies(reference, other, at)
         ratio = signal.sum() / max(noise.sum(), _LEAST_NOISE)
+        # What is no number is all noise, and would win no comparison by itself.
+        ratio = ratio if np.isfinite(ratio) else 0.0
         worst = min(worst, float(10 * np.log10(max(ratio, _LEAST_NOISE))))
     return worst
 

@@ -139,9 +139,16 @@ def multiply_adds(network: Network, node: onnx.NodeProto, made: tuple[int, ...])
     if node.op_type == "Conv":
         return math.prod(made) * math.prod(weight[1:])
     if node.op_type == "ConvTranspose":
-        places = math.prod(made[2:]) / max(1, math.prod(weight[2:]))
-        return round(math.prod(weight) * places)
-    columns = weight[-1] if attribute(node, "transB", 0) else weight[-2]
+        # Each number that is read is multiplied with all that it spreads to.
+        strides = attribute(node, "strides", [1] * (len(weight) - 2))
+        sides = zip(made[2:], strides, strict=True)
+        read = math.prod(-(-side // stride) for side, stride in sides)
+        return made[0] * math.prod(weight) * read
+    if node.op_type == "Gemm":
+        is_turned = attribute(node, "transB" if at == 1 else "transA", 0)
+        columns = weight[1 - at] if not is_turned else weight[at]
+    else:
+        columns = weight[-2] if at == 1 and len(weight) > 1 else weight[-1]
     return math.prod(made) * int(columns)
 
 

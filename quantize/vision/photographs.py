@@ -113,7 +113,7 @@ def divided(
         )
     for one in evaluation:
         for other in calibration:
-            if one.sha256 == other.sha256 or _is_alike(one, other):
+            if _is_same(one, other):
                 how = "the same" if one.sha256 == other.sha256 else "nearly the same"
                 raise QuantizeError(
                     "pictures_same",
@@ -206,13 +206,20 @@ def _is_alike(one: Photograph, other: Photograph) -> bool:
 
 
 def _groups(photographs: Sequence[Photograph]) -> list[list[Photograph]]:
-    """Returns photographs, those that show the same together."""
+    """Returns photographs, those that show the same together.
+
+    One that shows what two groups show makes one of them.
+    """
     groups: list[list[Photograph]] = []
     for one in photographs:
-        for group in groups:
-            if any(_is_alike(one, other) for other in group):
-                group.append(one)
-                break
-        else:
+        same = [group for group in groups if any(_is_same(one, o) for o in group)]
+        if not same:
             groups.append([one])
+            continue
+        same[0].extend([*(o for group in same[1:] for o in group), one])
+        groups = [group for group in groups if all(group is not o for o in same[1:])]
     return groups
+
+
+def _is_same(one: Photograph, other: Photograph) -> bool:
+    return one.sha256 == other.sha256 or _is_alike(one, other)

@@ -124,12 +124,13 @@ def plain_int8(network: Network, flows: Mapping[str, Flow]) -> onnx.ModelProto:
 def types_of(model: onnx.ModelProto, network: Network) -> dict[str, str]:
     """Returns what each node of a network is computed as once it is quantized.
 
-    A node counts as int8 where all that flows into it comes out of a scale, and its
-    weight, too.
+    A node counts as int8 where all that flows into it, and its weight, comes out of a
+    scale.
     """
+    stored = {one.name for one in model.graph.initializer}
+    weighted = {node.name for node in network.weighted()}
     made_by = {name: node.op_type for node in model.graph.node for name in node.output}
     there = {node.name: node for node in model.graph.node}
-    weighted = {node.name for node in network.weighted()}
     found = {}
     for node in network.nodes:
         now = there.get(node.name)
@@ -137,10 +138,9 @@ def types_of(model: onnx.ModelProto, network: Network) -> dict[str, str]:
             found[node.name] = INT8
             continue
         flowing = [name for name in now.input if name in made_by]
-        if node.name in weighted and any(name not in made_by for name in now.input[:2]):
-            found[node.name] = FLOAT
-            continue
         is_all = flowing and all(made_by[name] in _QUANTIZED for name in flowing)
+        if node.name in weighted and stored.intersection(now.input[:2]):
+            is_all = False  # what it reads was in eight bits, and its weight is not
         found[node.name] = INT8 if is_all else FLOAT
     return found
 

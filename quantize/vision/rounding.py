@@ -186,7 +186,14 @@ def _is_roundable(network: Network, node: onnx.NodeProto) -> bool:
         not network.is_stored(node.input[2]) or network.is_shared(node.input[2])
     ):
         return False
-    return bool(attribute(node, "transA", 0) == 0)
+    if node.op_type == "Gemm":
+        is_plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
+        if not is_plain or attribute(node, "transA", 0):
+            return False
+    # A bias that all rows share cannot take the mean of each.
+    return len(node.input) < 3 or (
+        network.weight(node.input[2]).size == len(_rows(network, node))
+    )
 
 
 def _rows(network: Network, node: onnx.NodeProto) -> Floats:
