@@ -76,11 +76,16 @@ _MODES = {
 }
 
 
+def _is_of_16_bits(picture: Image.Image) -> bool:
+    """Whether a file holds more than Pillow would give."""
+    return any("16" in str(tile.args) for tile in getattr(picture, "tile", ()))
+
+
 def _require_rgb(picture: Image.Image, path: Path) -> None:
     mode = picture.mode
     if "transparency" in picture.info and mode in ("RGB", "P"):
         mode = "RGBA"
-    elif mode == "RGB" and any("16" in str(tile.args) for tile in picture.tile):
+    elif mode == "RGB" and _is_of_16_bits(picture):
         mode = "I;16"  # which Pillow would cut to eight without a word
     elif mode in ("RGB", "P", "YCbCr"):
         return

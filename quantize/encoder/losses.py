@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from quantize.artifact import Finding
 from quantize.encoder.building import Floats
-from quantize.intervals import Interval, Numbers, interval
+from quantize.intervals import Interval, interval
 
 _LOWEST = 0.01
 """The share of sentences that fare worst, whose best is told."""
@@ -55,15 +57,17 @@ class Standard:
             n=len(cosines),
         )
 
-    def _mean(self, values: Floats, kept: Floats | None = None) -> Interval:
+    def _mean(
+        self, values: npt.NDArray[Any], kept: npt.NDArray[np.bool_] | None = None
+    ) -> Interval:
         """Returns a mean over sentences, its interval over what they share."""
         groups = np.array(self.groups)
         groups = groups if kept is None else groups[kept]
         if not len(groups):
             return Interval(mean=1.0, low=0.0, high=1.0)
         _, at = np.unique(groups, return_inverse=True)
-        sums: Numbers = np.bincount(at, weights=values.astype(np.float64))
-        counts: Numbers = np.bincount(at).astype(np.float64)
+        sums = np.bincount(at, weights=values.astype(np.float64)).astype(np.float64)
+        counts = np.bincount(at).astype(np.float64)
         return interval(sums, counts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_a_folder_without_recordings(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
 
     for folder in (tmp_path, tmp_path / "absent", tmp_path / "notes.txt"):
-        error = refusal(lambda folder=folder: load_recordings(folder))
+        error = refusal(partial(load_recordings, folder))
         assert error.code == "recordings_missing"
         assert str(folder) in error.message
 

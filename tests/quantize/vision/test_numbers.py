@@ -158,7 +158,7 @@ def test_weights_that_make_up_for_one_another_lose_less(kind: str, bits: int) ->
     ("told", "bias"), [({"beta": 0.5}, (8,)), ({"alpha": 2.0}, (8,)), ({}, (1,))]
 )
 def test_a_bias_that_cannot_take_the_mean_is_left(
-    told: dict[str, float], bias: tuple[int, ...]
+    told: dict[str, Any], bias: tuple[int, ...]
 ) -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], **told)
     net = network([node], {"w": drawn(54, 8), "b": drawn(*bias)}, (1, 54))
@@ -170,7 +170,7 @@ def residual(bound: float | None) -> Network:
     """Convolutions around a sum, a depthwise one, and a head."""
     wide = drawn(8, 3, 3, 3)
     wide[2] *= 50  # a channel that leaves the others few steps
-    weights = {
+    weights: dict[str, Any] = {
         "w0": wide,
         "b0": drawn(8, seed=1),
         "w1": drawn(8, 8, 3, 3, seed=2),
@@ -186,7 +186,8 @@ def residual(bound: float | None) -> Network:
     if bound is not None:
         weights["high"] = np.float32(bound)
         bounds.append("high")
-    make, same = helper.make_node, {"pads": [1, 1, 1, 1]}
+    make = helper.make_node
+    same: dict[str, Any] = {"pads": [1, 1, 1, 1]}
     nodes = [
         make("Conv", ["x", "w0", "b0"], ["a"], **same),
         make("Clip", ["a", *bounds], ["r"]),
@@ -270,7 +271,7 @@ def two_layers() -> tuple[Network, list[Floats]]:
     first[3] = np.float32(1e-7)
     bias = drawn(8, seed=1)
     bias[3] = -6
-    weights = {
+    weights: dict[str, Any] = {
         "w0": first,
         "b0": bias,
         "w1": drawn(8, 8, 3, 3, seed=2),
@@ -386,7 +387,7 @@ def test_the_fewest_that_do_stay_float(n_nodes: int) -> None:
         return onnx.ModelProto(doc_string=" ".join(sorted(floats)))
 
     for least in range(n_nodes + 2):
-        tried = []
+        tried: list[int] = []
 
         def is_enough(
             model: onnx.ModelProto, least: int = least, tried: list[int] = tried
