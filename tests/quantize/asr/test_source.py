@@ -129,14 +129,14 @@ def test_weights_that_are_no_numbers(copy: Path) -> None:
     path = copy / "model.bin"
     model = load_ctranslate2(path)
     arrays = {name: np.array(array) for name, array in model.variables.items()}
-    arrays["encoder/conv1/bias"][3] = np.nan
+    arrays["encoder/conv1/weight"][3] = np.nan
     save_ctranslate2(copy / "other.bin", model, arrays.items())
     (copy / "other.bin").replace(path)
 
     error = refused(copy)
 
     assert error.code == "weights_not_finite"
-    assert "encoder/conv1/bias" in error.message
+    assert "encoder/conv1/weight" in error.message
 
 
 @pytest.fixture
