@@ -80,7 +80,9 @@ def _require_rgb(picture: Image.Image, path: Path) -> None:
     mode = picture.mode
     if "transparency" in picture.info and mode in ("RGB", "P"):
         mode = "RGBA"
-    elif mode == "RGB" and any("16" in str(tile.args) for tile in picture.tile):
+    elif mode == "RGB" and any(
+        "16" in str(tile.args) for tile in getattr(picture, "tile", ())
+    ):
         mode = "I;16"  # which Pillow would cut to eight without a word
     elif mode in ("RGB", "P", "YCbCr"):
         return

@@ -143,7 +143,7 @@ def multiply_adds(network: Network, node: onnx.NodeProto, made: tuple[int, ...])
         strides = attribute(node, "strides", [1] * (len(weight) - 2))
         sides = zip(made[2:], strides, strict=True)
         read = math.prod(-(-side // stride) for side, stride in sides)
-        return made[0] * math.prod(weight) * read
+        return int(made[0] * math.prod(weight) * read)
     if node.op_type == "Gemm":
         is_turned = attribute(node, "transB" if at == 1 else "transA", 0)
         columns = weight[1 - at] if not is_turned else weight[at]

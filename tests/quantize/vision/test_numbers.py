@@ -158,7 +158,7 @@ def test_weights_that_make_up_for_one_another_lose_less(kind: str, bits: int) ->
     ("told", "bias"), [({"beta": 0.5}, (8,)), ({"alpha": 2.0}, (8,)), ({}, (1,))]
 )
 def test_a_bias_that_cannot_take_the_mean_is_left(
-    told: dict[str, float], bias: tuple[int, ...]
+    told: dict[str, Any], bias: tuple[int, ...]
 ) -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], **told)
     net = network([node], {"w": drawn(54, 8), "b": drawn(*bias)}, (1, 54))
@@ -177,16 +177,17 @@ def residual(bound: float | None) -> Network:
         "w2": drawn(8, 1, 3, 3, seed=3),
         "w3": drawn(5, 8, seed=4),
         "b3": drawn(5, seed=5),
-        "low": np.float32(0),
+        "low": np.array(0, np.float32),
     }
     weights["w1"][:, 2] /= 50
     weights["w1"][2] *= 50
     weights["w2"][2] /= 50
     bounds = ["low"]
     if bound is not None:
-        weights["high"] = np.float32(bound)
+        weights["high"] = np.array(bound, np.float32)
         bounds.append("high")
-    make, same = helper.make_node, {"pads": [1, 1, 1, 1]}
+    make: Any = helper.make_node
+    same = {"pads": [1, 1, 1, 1]}
     nodes = [
         make("Conv", ["x", "w0", "b0"], ["a"], **same),
         make("Clip", ["a", *bounds], ["r"]),
@@ -270,13 +271,13 @@ def two_layers() -> tuple[Network, list[Floats]]:
     first[3] = np.float32(1e-7)
     bias = drawn(8, seed=1)
     bias[3] = -6
-    weights = {
+    weights: Weights = {
         "w0": first,
         "b0": bias,
         "w1": drawn(8, 8, 3, 3, seed=2),
         "b1": drawn(8, seed=3),
-        "low": np.float32(0),
-        "high": np.float32(6),
+        "low": np.array(0, np.float32),
+        "high": np.array(6, np.float32),
     }
     nodes = [
         helper.make_node("Conv", ["x", "w0", "b0"], ["a"]),
@@ -386,7 +387,7 @@ def test_the_fewest_that_do_stay_float(n_nodes: int) -> None:
         return onnx.ModelProto(doc_string=" ".join(sorted(floats)))
 
     for least in range(n_nodes + 2):
-        tried = []
+        tried: list[int] = []
 
         def is_enough(
             model: onnx.ModelProto, least: int = least, tried: list[int] = tried
