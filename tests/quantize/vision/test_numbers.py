@@ -177,14 +177,14 @@ def residual(bound: float | None) -> Network:
         "w2": drawn(8, 1, 3, 3, seed=3),
         "w3": drawn(5, 8, seed=4),
         "b3": drawn(5, seed=5),
-        "low": np.float32(0),
+        "low": np.array(0, np.float32),
     }
     weights["w1"][:, 2] /= 50
     weights["w1"][2] *= 50
     weights["w2"][2] /= 50
     bounds = ["low"]
     if bound is not None:
-        weights["high"] = np.float32(bound)
+        weights["high"] = np.array(bound, np.float32)
         bounds.append("high")
     make = helper.make_node
     same: dict[str, Any] = {"pads": [1, 1, 1, 1]}
@@ -276,8 +276,8 @@ def two_layers() -> tuple[Network, list[Floats]]:
         "b0": bias,
         "w1": drawn(8, 8, 3, 3, seed=2),
         "b1": drawn(8, seed=3),
-        "low": np.float32(0),
-        "high": np.float32(6),
+        "low": np.array(0, np.float32),
+        "high": np.array(6, np.float32),
     }
     nodes = [
         helper.make_node("Conv", ["x", "w0", "b0"], ["a"]),
