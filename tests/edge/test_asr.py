@@ -97,6 +97,7 @@ def test_what_a_decoder_repeats_stands_once(text: str, expected: str) -> None:
     assert unlooped(text) == expected
 
 
+@example(phrase=["a'a"], before=[], after=[], n_times=4)
 @example(phrase=["a", "a'b'"], before=[], after=["a"], n_times=4)
 @given(
     phrase=st.lists(words, min_size=1, max_size=4),

@@ -101,12 +101,13 @@ def test_what_is_drawn_follows_the_schema(llama: Llama) -> None:
                 "Tell me of the sea.", schema=FORM, sampling=warm(seed, max_tokens=200)
             ),
         )
-        for seed in (1, 2, 1)
+        # The first reads the prompt in one go, whose sums are other ones.
+        for seed in (3, 1, 2, 1)
     ]
 
     for text in texts:
         Draft202012Validator(FORM).validate(json.loads(text))
-    assert texts[0] == texts[2] != texts[1]
+    assert texts[1] == texts[3] != texts[2]
 
 
 @pytest.mark.models
