@@ -112,7 +112,7 @@ def with_words(
     return replace(transcript, words=recogniser.words(utterance, transcript))
 
 
-_WORD = re.compile(r"\w+(?:['’]+\w+)*")
+_WORD = re.compile(r"\w+(?:['\u2019]+\w+)*")
 _MARKS = re.compile(r"[^\w\s]*")
 _MIN_LOOP_WORDS = 3
 """A shorter phrase said twice is how people speak: "go go", "stop it stop it"."""
