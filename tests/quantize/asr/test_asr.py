@@ -172,7 +172,9 @@ def test_a_folder_of_hugging_faces_makes_the_same(
         assert np.array_equal(made[name], array), name
 
 
-def test_an_adapter_is_in_the_weights(tiny_hf: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_in_the_weights(
+    tiny_hf: Path, tiny: Path, tmp_path: Path
+) -> None:
     module = "model.decoder.layers.0.encoder_attn.v_proj"
     adapter = save_adapter(tmp_path / "lora", module, 32, 32)
     load_source(tiny_hf, [adapter])
@@ -186,7 +188,9 @@ def test_an_adapter_is_in_the_weights(tiny_hf: Path, tmp_path: Path) -> None:
     name = "decoder/layer_0/attention/linear_1/weight"  # keys, then values
     merged = load_ctranslate2(tmp_path / "merged" / "model.bin").variables[name]
     np.testing.assert_allclose(merged[32:], 2 * lora_b @ lora_a, rtol=1e-4, atol=1e-5)
-    assert not merged[:32].any()
+    base = load_ctranslate2(tiny / "model.bin").variables[name]
+    assert np.array_equal(merged[:32], base[:32])
+    assert not base[32:].any()
 
 
 @pytest.mark.slow
