@@ -172,7 +172,9 @@ def test_a_folder_of_hugging_faces_makes_the_same(
         assert np.array_equal(made[name], array), name
 
 
-def test_an_adapter_is_in_the_weights(tiny_hf: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_in_the_weights(
+    tiny_hf: Path, tiny: Path, tmp_path: Path
+) -> None:
     module = "model.decoder.layers.0.encoder_attn.v_proj"
     adapter = save_adapter(tmp_path / "lora", module, 32, 32)
     load_source(tiny_hf, [adapter])
