@@ -16,13 +16,14 @@ from quantize.artifact import PAGE, ArtifactReport, LostTooMuchError, Way
 from quantize.artifact_html import shown as figure
 from quantize.stage_display import shown
 
-_COLUMNS = (
-    "cosine",
-    "cosine_low",
-    "nearest_agreement",
-    "nearest_agreement_clear",
-    "batch_drift",
-)
+_FORMATS = {
+    "cosine": "{:.4f}",
+    "cosine_low": "{:.4f}",
+    "nearest_agreement": "{:.1%}",
+    "nearest_agreement_clear": "{:.1%}",
+    "batch_drift": "{:.1e}",
+}
+"""The figures of a way that are shown."""
 
 
 def encoder_command(  # noqa: PLR0913 - one parameter an option
@@ -125,7 +126,7 @@ def _show(console: Console, report: ArtifactReport, out: Path) -> None:
             f"time, {timing.threads} threads: {timing.median_ms:.1f} ms a sentence, "
             f"{timing.ratio:.2f} of the source's"
         )
-    table = Table("way", "size", *(name.replace("_", " ") for name in _COLUMNS))
+    table = Table("way", "size", *(name.replace("_", " ") for name in _FORMATS))
     for way in report.ways:
         table.add_row(*_row(way))
     console.print(table)
@@ -136,9 +137,9 @@ def _show(console: Console, report: ArtifactReport, out: Path) -> None:
 
 
 def _row(way: Way) -> tuple[str, ...]:
-    found = {one.name: one for one in way.findings}
+    found = {one.name: one.value for one in way.findings}
     return (
         way.name,
         size_text(way.n_bytes),
-        *(figure(found[name]) if name in found else "" for name in _COLUMNS),
+        *(_FORMATS[name].format(found[name]) for name in _FORMATS),
     )

@@ -6,14 +6,16 @@ Load, export, compare with torch, calibrate, search, repair, judge, publish.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import onnx
 
-from models.disk import disk_failures, locked, require_free
+from models.disk import disk_failures, locked, require_free, write_whole
 from models.pack_file import pack_names
 from models.store import cache_root
 from quantize.artifact import ArtifactReport
@@ -81,9 +83,7 @@ def quantize_encoder(request: Request, stage: Stage) -> ArtifactReport:
     with locked(kept.path("lock"), lambda: stage.begin("waiting for another run")):
         model = build_encoder(encoder.shape, weights)
         del weights
-        reader = Reader(model, encoder.pieces, threads=request.threads)
-        with clock.at("comparing with torch"):
-            apart = check_export(reader, encoder, sentences.texts(Use.EVALUATION))
+        apart = _export_difference(request, encoder, model, sentences, kept, clock)
         lab = _lab(request, encoder, model, sentences, kept, clock)
         with clock.at("trying ways"):
             trials = compared(lab, stage.tell)
@@ -127,6 +127,25 @@ def standard(
         groups=[one.group for one in sentences.by_use[use]],
         intents=[one.intent for one in sentences.examples],
     )
+
+
+def _export_difference(
+    request: Request,
+    encoder: Encoder,
+    model: onnx.ModelProto,
+    sentences: Sentences,
+    kept: Kept,
+    clock: Clock,
+) -> float:
+    """Returns how far the float graph is from torch, measured or known from before."""
+    path = kept.path("export.json")
+    with suppress(OSError, ValueError, TypeError):
+        return float(json.loads(path.read_text(encoding="utf-8")))
+    reader = Reader(model, encoder.pieces, threads=request.threads)
+    with clock.at("comparing with torch"):
+        apart = check_export(reader, encoder, sentences.texts(Use.EVALUATION))
+    write_whole(path, json.dumps(apart))
+    return apart
 
 
 def _lab(
