@@ -154,9 +154,13 @@ def test_products_are_left_in_float_until_it_is_good_enough(folder: Path) -> Non
     report = made(folder, folder.with_name("small"), Guard(cosine=1 - lost / 2))
 
     assert report.is_passed
-    losses = [one.loss or 0 for one in report.nodes if one.type == "int8"]
-    kept = max(losses, default=0)
-    assert all((one.loss or 1) >= kept for one in floats)
+    assert report.out.n_bytes > before.out.n_bytes
+    losses = {
+        type_: [one.loss for one in report.nodes if one.type == type_ and one.loss]
+        for type_ in ("float", "int8")
+    }
+    assert min(losses["float"]) >= max(losses["int8"])
+    assert not [one for one in before.nodes if one.type == "float"]
 
 
 def no_config(folder: Path) -> None:
