@@ -159,7 +159,7 @@ def _shares(tensors: Sequence[TensorProto]) -> list[WeightShare]:
 
 def _type(kind: int) -> str:
     try:
-        return TensorProto.DataType.Name(kind).lower()
+        return str(TensorProto.DataType.Name(kind)).lower()
     except ValueError:
         return f"type {kind}"
 

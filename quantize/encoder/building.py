@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -211,9 +212,7 @@ class _Graph:
             epsilon=self.shape.epsilon,
         )
 
-    def _node(
-        self, op: str, inputs: Sequence[str], name: str, **settings: object
-    ) -> str:
+    def _node(self, op: str, inputs: Sequence[str], name: str, **settings: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [name], name, **settings))
         return name
 

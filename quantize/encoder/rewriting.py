@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -231,7 +232,9 @@ def _mended(
     known = calibration.mended
     if node.name not in known:
         gram = _gram(model, node.name, calibration)
-        known[node.name] = rounded(weight.astype(np.float64), scales, gram)
+        known[node.name] = rounded(
+            weight.astype(np.float64), scales.astype(np.float64), gram
+        )
     return known[node.name]
 
 
@@ -265,7 +268,7 @@ def _drop(model: onnx.ModelProto, name: str) -> None:
     model.graph.initializer.remove(weights(model)[name])
 
 
-def _node(op: str, inputs: Sequence[str], name: str, **settings: int) -> onnx.NodeProto:
+def _node(op: str, inputs: Sequence[str], name: str, **settings: Any) -> onnx.NodeProto:
     return helper.make_node(op, list(inputs), [name], name, **settings)
 
 

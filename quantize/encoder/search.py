@@ -267,9 +267,8 @@ def _steps(path: Path) -> dict[str, npt.NDArray[np.int8]]:
 
 
 def _loss(row: dict[str, Any]) -> Loss:
-    return Loss(
-        **{
-            name: Interval(**value) if isinstance(value, dict) else value
-            for name, value in row.items()
-        }
-    )
+    values: dict[str, Any] = {
+        name: Interval(**value) if isinstance(value, dict) else value
+        for name, value in row.items()
+    }
+    return Loss(**values)

@@ -235,7 +235,7 @@ def _pooling(folder: Path) -> tuple[Pooling, tuple[str, ...]]:
                 "Encoders end with a pooling and a normalisation.",
             )
         kinds[kind] = str(module.get("path", ""))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if _NORMALISES not in kinds:
         notes = (f"{_MODULES} does not normalise; here vectors have the length 1.",)
     place = folder / kinds.get(_POOLS, "1_Pooling") / CONFIG

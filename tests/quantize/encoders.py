@@ -24,8 +24,7 @@ def bert_weights() -> dict[str, Floats]:
     random = np.random.default_rng(5)
 
     def matrix(n_out: int, n_in: int) -> Floats:
-        found: Floats = random.standard_normal((n_out, n_in), np.float32) / 8
-        return found
+        return random.standard_normal((n_out, n_in), np.float32) / np.float32(8)
 
     found = {
         "embeddings.word_embeddings.weight": matrix(len(PIECES), WIDTH),

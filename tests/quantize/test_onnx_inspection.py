@@ -23,8 +23,8 @@ def saved(path: Path, *, is_quantized: bool) -> Path:
     stored = [
         numpy_helper.from_array(first, "first"),
         numpy_helper.from_array(np.ones((4, 4), np.float32), "second"),
-        numpy_helper.from_array(np.float32(0.5), "scale"),
-        numpy_helper.from_array(np.int8(0), "zero"),
+        numpy_helper.from_array(np.array(0.5, np.float32), "scale"),
+        numpy_helper.from_array(np.array(0, np.int8), "zero"),
     ]
     nodes = [
         helper.make_node("MatMul", ["x", "first"], ["y"]),
