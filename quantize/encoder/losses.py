@@ -13,6 +13,8 @@ from quantize.artifact import Finding
 from quantize.encoder.building import Floats
 from quantize.intervals import Interval, interval
 
+_Values = npt.NDArray[np.floating[Any]] | npt.NDArray[np.bool_]
+_Choice = npt.NDArray[np.bool_]
 _LOWEST = 0.01
 """The share of sentences that fare worst, whose best is told."""
 CLEAR = 0.02
@@ -57,18 +59,15 @@ class Standard:
             n=len(cosines),
         )
 
-    def _mean(
-        self, values: npt.NDArray[Any], kept: npt.NDArray[np.bool_] | None = None
-    ) -> Interval:
+    def _mean(self, values: _Values, kept: _Choice | None = None) -> Interval:
         """Returns a mean over sentences, its interval over what they share."""
         groups = np.array(self.groups)
         groups = groups if kept is None else groups[kept]
         if not len(groups):
             return Interval(mean=1.0, low=0.0, high=1.0)
         _, at = np.unique(groups, return_inverse=True)
-        sums = np.bincount(at, weights=values.astype(np.float64)).astype(np.float64)
-        counts = np.bincount(at).astype(np.float64)
-        return interval(sums, counts)
+        sums = np.bincount(at, weights=values)
+        return interval(sums.astype(np.float64), np.bincount(at).astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -267,8 +267,8 @@ def _steps(path: Path) -> dict[str, npt.NDArray[np.int8]]:
 
 
 def _loss(row: dict[str, Any]) -> Loss:
-    known: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: Interval(**value) if isinstance(value, dict) else value
         for name, value in row.items()
     }
-    return Loss(**known)
+    return Loss(**values)

@@ -26,7 +26,7 @@ from quantize.texts import Use, load_documents
 
 LEAST = {Use.CALIBRATION: 30, Use.SEARCH: 30, Use.EVALUATION: 100}
 """Sentences of each use."""
-MOST = {Use.CALIBRATION: 200, Use.SEARCH: 200, Use.EVALUATION: 400}
+MOST = {Use.CALIBRATION: 400, Use.SEARCH: 200, Use.EVALUATION: 400}
 _SHARES = (Use.CALIBRATION,) * 3 + (Use.SEARCH,) * 2 + (Use.EVALUATION,) * 5
 """Of ten templates."""
 _N_WRITTEN = 5
