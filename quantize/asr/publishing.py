@@ -16,10 +16,11 @@ from quantize.artifact import (
 )
 from quantize.artifact_html import as_html
 from quantize.asr.cost import Cost, measure_cost
-from quantize.asr.job import MODEL, Job
+from quantize.asr.job import MODEL, TOKENIZER, Job
 from quantize.asr.listening import COMPUTED, IN_RUNTIME, SOURCE, THIS, Heard, listen
 from quantize.asr.report import TOOLS, Measured, report_of
 from quantize.asr.source import model_files
+from quantize.hf_folder import load_json
 from quantize.kept import Kept
 from quantize.made import Made, save_manifest, sha256_of, versions
 from quantize.placing import place
@@ -50,7 +51,12 @@ def write_int8(floats: Path, folder: Path) -> None:
     model = load_ctranslate2(floats / MODEL)
     save_ctranslate2(folder / MODEL, model, int8_variables(model))
     for path in model_files(floats):
-        if path.name != MODEL:
+        if path.name == TOKENIZER:
+            # As tokenizers writes it, half of it is white space.
+            found = load_json(path)
+            short = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+            (folder / path.name).write_text(short, encoding="utf-8")
+        elif path.name != MODEL:
             shutil.copyfile(path, folder / path.name)
 
 

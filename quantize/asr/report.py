@@ -91,7 +91,8 @@ def _timed(who: str, measured: Measured) -> Iterator[Finding]:
     yield Finding(
         name="real_time_factor",
         value=real_time_factor(measured.heard, who),
-        told="Seconds for each second of speech; by turns, with word times.",
+        told="Seconds for a second of speech, the median of recordings; by turns, with "
+        "word times and windows of 30 seconds, which short ones mostly fill in vain.",
     )
     yield Finding(
         name="load", value=cost.load_s, unit="s", told="The median of three loads."

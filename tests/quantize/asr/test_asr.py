@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 from safetensors.numpy import load_file
+from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from models.ctranslate2_file import int8_variables, load_ctranslate2
@@ -28,6 +29,7 @@ from models.store import Store
 from quantize.artifact import ArtifactReport, LostTooMuchError
 from quantize.asr.conversion import convert
 from quantize.asr.job import Request
+from quantize.asr.publishing import write_int8
 from quantize.asr.quantizing import quantize_asr
 from quantize.asr.source import load_source
 from quantize.commands import app
@@ -86,6 +88,18 @@ def test_a_small_model_is_published_with_what_it_cost(request_: Request) -> None
     assert kept["kind"] == "asr"
     assert {one["name"] for one in kept["ways"]} >= {"this", "source"}
     assert TEXT not in (out / "out.toml").read_text(encoding="utf-8")
+
+
+def test_its_tokenizer_is_shorter_and_the_same(real: Path, tmp_path: Path) -> None:
+    write_int8(real, tmp_path)
+
+    before, after = (
+        Tokenizer.from_file(str(folder / "tokenizer.json"))
+        for folder in (real, tmp_path)
+    )
+    assert (tmp_path / "tokenizer.json").stat().st_size < 2_100_000
+    assert before.to_str() == after.to_str()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 80_000_000
 
 
 def test_its_manifest_makes_it_a_model_of_the_store(
@@ -180,7 +194,6 @@ def test_an_adapter_is_in_the_weights(
     load_source(tiny_hf, [adapter])
 
     convert(tiny_hf, [adapter], tmp_path / "merged", lambda _done, _of: None)
-    convert(tiny_hf, [], tmp_path / "plain", lambda _done, _of: None)
 
     added = load_file(adapter / "adapter_model.safetensors")
     lora_a, lora_b = (
@@ -188,7 +201,7 @@ def test_an_adapter_is_in_the_weights(
     )
     name = "decoder/layer_0/attention/linear_1/weight"  # keys, then values
     merged = load_ctranslate2(tmp_path / "merged" / "model.bin").variables[name]
-    plain = load_ctranslate2(tmp_path / "plain" / "model.bin").variables[name]
+    plain = load_ctranslate2(tiny / "model.bin").variables[name]
     change = merged[32:] - plain[32:]
     np.testing.assert_allclose(change, 2 * lora_b @ lora_a, rtol=1e-4, atol=1e-5)
     assert np.array_equal(merged[:32], plain[:32])
