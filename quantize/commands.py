@@ -16,6 +16,7 @@ from models.disk import size_text
 from models.plain import CONTROLS
 from quantize.asr.command import asr_command
 from quantize.asr.inspection import is_ctranslate2, show_whisper
+from quantize.compare_command import compare_command
 from quantize.encoder.command import encoder_command
 from quantize.gguf import Header, load_header
 from quantize.inspection import (
@@ -27,7 +28,7 @@ from quantize.inspection import (
     inspect,
     inspect_imatrix,
 )
-from quantize.llm_command import compare_command, llm_command
+from quantize.llm_command import llm_command
 from quantize.vision.command import vision_command
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""`headside quantize llm` and `compare`: what is asked for, and how it is shown."""
+"""`headside quantize llm`: what is asked for, and how it is shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models.disk import size_text
 from quantize.assignment import PRESETS
 from quantize.errors import QuantizeError
 from quantize.job import GOALS, MODEL, PAGE, Request
-from quantize.llm import compared, quantize_llm
+from quantize.llm import quantize_llm
 from quantize.refusal import LostTooMuchError
 from quantize.report import Method, Report
 from quantize.stage_display import shown
@@ -193,46 +193,8 @@ def llm_command(  # noqa: PLR0913 - one parameter an option
     _show(Console(highlight=False, soft_wrap=True), report, out)
 
 
-def compare_command(  # noqa: PLR0913 - one parameter an option
-    first: Annotated[Path, typer.Argument(help="A .gguf file.")],
-    second: Annotated[Path, typer.Argument(help="Another of the same model.")],
-    *,
-    reference: Annotated[
-        Path, typer.Option(help="What both came from: f32, f16 or bf16.")
-    ],
-    evaluation: Annotated[
-        list[Path] | None, typer.Option("--eval", help="Text that they are judged on.")
-    ] = None,
-    pack: Annotated[str, typer.Option(help="Whose dialogues, otherwise.")] = "explorer",
-    threads: Annotated[int, typer.Option(help="How many work.", min=1, max=256)] = (
-        os.cpu_count() or 1
-    ),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for machines.")
-    ] = False,
-) -> None:
-    """Say how far two model files are from the one that both came from.
-
-    Example: headside quantize compare q4.gguf small/model.gguf --reference f16.gguf
-    """
-    models = {str(path): path for path in (first, second)}
-    with shown() as stage:
-        stage.begin("comparing")
-        methods = compared(
-            reference,
-            models,
-            pack=pack,
-            evaluation=evaluation or (),
-            threads=threads,
-            tell=stage.tell,
-        )
-    if as_json:
-        typer.echo(json.dumps([asdict(method) for method in methods], indent=1))
-        return
-    Console(highlight=False, soft_wrap=True).print(_table(methods))
-
-
-def _table(methods: Sequence[Method]) -> Table:
+def table_of(methods: Sequence[Method]) -> Table:
+    """Returns what each model lost, for people."""
     table = Table("", "size", "divergence", "95 % of it", "same word", "perplexity")
     for method in methods:
         table.add_row(*_row(method))
@@ -245,7 +207,7 @@ def _show(console: Console, report: Report, out: Path) -> None:
         f"{out / MODEL}: {size_text(after)}, {report.out.bits_per_weight} bits per "
         f"weight ({size_text(before)} before)."
     )
-    console.print(_table(report.methods))
+    console.print(table_of(report.methods))
     for note in report.notes:
         console.print(note)
     console.print(f"The report is {out / PAGE}.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,17 @@ def run(
             "Give an example of the input that it takes.",
         ) from error
     return [np.asarray(one) for one in found]
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Keeps what onnxruntime's quantizer advises for other models to itself."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _name(model: Path | bytes) -> str:

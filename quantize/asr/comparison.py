@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,15 +63,17 @@ def pair(recording: Recording, source: Heard, other: Heard) -> Pair:
     )
 
 
-def paired(heard: Sequence[Heard], recordings: Sequence[Recording]) -> list[Pair]:
-    """Returns every recording as the source and the one that was made heard it.
+def paired(
+    heard: Sequence[Heard], recordings: Sequence[Recording], who: str = THIS
+) -> list[Pair]:
+    """Returns every recording as the source and another heard it.
 
     Raises:
         QuantizeError: ``nothing_heard``: there is nothing to compare with.
     """
     by_name = {(one.who, one.sound): one for one in heard}
     found = [
-        pair(one, by_name[SOURCE, one.sha256], by_name[THIS, one.sha256])
+        pair(one, by_name[SOURCE, one.sha256], by_name[who, one.sha256])
         for one in recordings
     ]
     if not any(one.n_words for one in found):
@@ -103,8 +105,24 @@ def findings(heard: Sequence[Heard], pairs: Sequence[Pair]) -> list[Finding]:
         *_shifts(pairs),
         _identical(heard, pairs),
         *_edits(pairs),
-        *_apart(heard),
+        *_apart(heard, THIS),
         *_true(pairs),
+    ]
+
+
+def beside(heard: Sequence[Heard], pairs: Sequence[Pair], who: str) -> list[Finding]:
+    """Returns what is known of what any model hears."""
+    return [
+        word_error(pairs),
+        *_shifts(pairs),
+        *_edits(pairs),
+        *_apart(heard, who),
+        *_true(pairs),
+        Finding(
+            name="real_time_factor",
+            value=real_time_factor(heard, who),
+            told="Seconds for a second of speech.",
+        ),
     ]
 
 
@@ -215,17 +233,14 @@ def _edits(pairs: Sequence[Pair]) -> list[Finding]:
     ]
 
 
-def _apart(heard: Sequence[Heard]) -> list[Finding]:
-    """Returns what each does that nobody wants."""
+def _apart(heard: Sequence[Heard], who: str) -> list[Finding]:
+    """Returns what one and the source do that nobody wants."""
     silent = silences()
-    by_who: Mapping[str, list[Heard]] = {
-        who: [one for one in heard if one.who == who] for who in (THIS, SOURCE)
-    }
     found = []
-    for who, ending in ((THIS, ""), (SOURCE, "_source")):
-        whose = "" if who == THIS else " by the source"
-        quiet = [one for one in by_who[who] if one.sound in silent]
-        spoken = [one for one in by_who[who] if one.sound not in silent]
+    for name, ending, whose in ((who, "", ""), (SOURCE, "_source", " by the source")):
+        theirs = [one for one in heard if one.who == name]
+        quiet = [one for one in theirs if one.sound in silent]
+        spoken = [one for one in theirs if one.sound not in silent]
         found += [
             Finding(
                 name=f"{SILENT_WORDS}{ending}",

@@ -29,7 +29,8 @@ _WARM_FRAMES = 3000
 SOURCE, THIS, IN_RUNTIME = "source", "this", "source, 8 bits at run time"
 """Who listens; the last is the source, as CTranslate2 makes eight bits of it itself."""
 COMPUTED = {SOURCE: "float32", THIS: "int8", IN_RUNTIME: "int8"}
-"""As what each is computed. Processors do not compute with float16."""
+"""As what each is computed; any other as the runtime does. Processors do not compute
+with float16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ def listen(
     """Returns what each model hears in each recording and in silence.
 
     Args:
-        folders: By who listens, of `COMPUTED`.
+        folders: By who listens.
         recordings: Those that are judged on.
         language: Of what is said.
         threads: For all.
@@ -145,7 +146,8 @@ def _listen(arguments: Mapping[str, Any], tell: Tell) -> list[tuple[str, str]]:
     beside.replace(kept)
     models = {}
     for who, folder in arguments["folders"].items():
-        model = open_whisper(Path(folder), COMPUTED[who], arguments["threads"])
+        computed = COMPUTED.get(who, COMPUTED[THIS])
+        model = open_whisper(Path(folder), computed, arguments["threads"])
         if language not in model.supported_languages:
             raise QuantizeError(
                 "language_unknown",

@@ -5,10 +5,8 @@ onnxruntime's own quantizer does the dynamic and the static way; `rewriting` the
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +30,7 @@ from quantize.encoder.rewriting import (
     smoothed,
 )
 from quantize.onnx_file import save_onnx
+from quantize.onnx_session import without_advice
 
 Build = Callable[[onnx.ModelProto, Collection[str], Calibration], onnx.ModelProto]
 """Makes a copy of a model small, some of its products left in float."""
@@ -60,7 +59,7 @@ def dynamic(
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
         save_onnx(model, before)
-        with _silent():
+        with without_advice():
             quantize_dynamic(
                 before,
                 after,
@@ -82,7 +81,7 @@ def static(
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
         save_onnx(model, before)
-        with _silent():
+        with without_advice():
             quantize_static(
                 before,
                 after,
@@ -199,14 +198,3 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> Feeds | None:
         return next(self._feeds, None)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keeps onnxruntime's advice for other models to itself."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

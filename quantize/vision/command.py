@@ -58,6 +58,14 @@ def vision_command(  # noqa: PLR0913 - one parameter an option
     n_judging: Annotated[
         int, typer.Option("--n-eval", help="Pictures cut for judging it.", min=8)
     ] = 600,
+    is_whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="Take photographs as they are, neither cut nor mirrored: for text, "
+            "hands, or whatever has a left and a right.",
+        ),
+    ] = False,
     licence: Annotated[str, typer.Option(help="Of the source, to carry over.")] = "",
     guard_agreement: Annotated[
         float, typer.Option(help="Share of sure classes that must stay.", min=0, max=1)
@@ -102,6 +110,7 @@ def vision_command(  # noqa: PLR0913 - one parameter an option
         weight_bits=weight_bits,
         n_calibrating=n_calibrating,
         n_judging=n_judging,
+        is_whole=is_whole,
         licence=licence,
         guard=Guard(
             agreement=guard_agreement, sqnr_db=guard_sqnr, float_share=guard_float

@@ -41,27 +41,69 @@ class Said:
         return len(first) == 1 and first[0].ndim == 2 and first[0].shape[1] > 1
 
     @cached_property
+    def is_text(self) -> bool:
+        """Whether it is one output with the probability of each class, step by step."""
+        first = self.outputs[0]
+        if len(first) != 1 or first[0].ndim != 3 or first[0].shape[2] < 2:
+            return False
+        return _are_certain(first[0])
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether something is chosen, and not measured."""
+        return self.is_classes or self.is_text
+
+    @cached_property
     def logits(self) -> Numbers:
         """Of each class, (pictures, classes)."""
         return np.concatenate([one[0] for one in self.outputs]).astype(np.float64)
 
     @cached_property
-    def chosen(self) -> npt.NDArray[np.int64]:
-        """The class of each picture, (pictures,)."""
-        found: npt.NDArray[np.int64] = self.logits.argmax(axis=1)
+    def chosen(self) -> list[tuple[int, ...]]:
+        """The class of each picture; of text, the classes as CTC reads them.
+
+        What is chosen at several steps in a row counts once, and class 0 is none.
+        """
+        if self.is_classes:
+            return [(int(one),) for one in self.logits.argmax(axis=1)]
+        found = []
+        for (steps,) in self.outputs:
+            path = steps[0].argmax(axis=-1)
+            is_new = np.append(True, path[1:] != path[:-1])
+            found.append(tuple(map(int, path[is_new & (path != 0)])))
         return found
 
     @cached_property
     def lead(self) -> Numbers:
-        """By how much the first probability leads the second, (pictures,)."""
+        """By how much the first probability leads the second, (pictures,).
+
+        Of text, at the step where it leads least.
+        """
+        if not self.is_classes:
+            return np.array([_lead(one[0][0]).min() for one in self.outputs])
         logits = self.logits
-        is_certain = logits.min() >= 0 and np.allclose(logits.sum(axis=1), 1, atol=1e-3)
-        if not is_certain:
+        if not _are_certain(logits):
             logits = np.exp(logits - logits.max(axis=1, keepdims=True))
             logits = logits / logits.sum(axis=1, keepdims=True)
-        ordered = np.sort(logits, axis=1)
-        found: Numbers = ordered[:, -1] - ordered[:, -2]
-        return found
+        return _lead(logits)
+
+    def same(self, other: Said) -> npt.NDArray[np.bool_]:
+        """Returns whether another chooses the same, (pictures,)."""
+        pairs = zip(self.chosen, other.chosen, strict=True)
+        return np.array([ours == theirs for ours, theirs in pairs])
+
+
+def _are_certain(rows: Array) -> bool:
+    """Whether numbers are probabilities."""
+    is_whole = np.allclose(rows.sum(axis=-1), 1, atol=1e-3)
+    return bool(rows.min() >= 0 and is_whole)
+
+
+def _lead(rows: Array) -> Numbers:
+    """Returns (rows,) by how much the largest number leads the next."""
+    first = np.partition(rows, -2, axis=-1)[..., -2:].astype(np.float64)
+    found: Numbers = first[..., 1] - first[..., 0]
+    return found
 
 
 def say(
@@ -126,7 +168,7 @@ def findings(reference: Said, other: Said, sources: Sequence[str]) -> list[Findi
         n=len(sources),
         told="signal by quantization noise, of the worst output",
     )
-    if reference.is_classes:
+    if reference.is_choice:
         return [*_classes(reference, other, sources), noise]
     return [noise, *_numbers(reference, other)]
 
@@ -134,20 +176,19 @@ def findings(reference: Said, other: Said, sources: Sequence[str]) -> list[Findi
 def agreement(reference: Said, other: Said, lead: float) -> float:
     """Returns how often the same is chosen where float leads by so much."""
     is_sure = reference.lead >= lead
-    same = reference.chosen == other.chosen
+    same = reference.same(other)
     return float(same[is_sure].mean()) if is_sure.any() else 1.0
 
 
 def samples(reference: Said, other: Said, sources: Sequence[str]) -> list[Sample]:
     """Returns what both choose, those first where they differ."""
-    if not reference.is_classes:
+    if not reference.is_choice:
         return []
-    differs = reference.chosen != other.chosen
+    differs = ~reference.same(other)
     order = np.argsort(~differs, kind="stable")[:_N_SAMPLES]
     found = []
     for at in order:
-        said = f"class {reference.chosen[at]} (leads by {reference.lead[at]:.2f})"
-        now = f"class {other.chosen[at]} (leads by {other.lead[at]:.2f})"
+        said, now = _told(reference, at), _told(other, at)
         found.append(
             Sample(
                 input=f"{sources[at]}, picture {at}",
@@ -158,26 +199,35 @@ def samples(reference: Said, other: Said, sources: Sequence[str]) -> list[Sample
     return found
 
 
+def _told(said: Said, at: int) -> str:
+    classes = " ".join(map(str, said.chosen[at])) or "nothing"
+    return f"class {classes} (leads by {said.lead[at]:.2f})"
+
+
 def _classes(reference: Said, other: Said, sources: Sequence[str]) -> list[Finding]:
-    same = (reference.chosen == other.chosen).astype(np.float64)
+    what = "class" if reference.is_classes else "text"
+    same = reference.same(other).astype(np.float64)
     is_sure = reference.lead >= SURE
-    top = np.argsort(-reference.logits, axis=1)[:, :_N_TOP]
-    in_top = (top == other.chosen[:, None]).any(axis=1).astype(np.float64)
     rows = [
         (
             "agreement",
             same,
             is_sure,
-            f"the same class, where float leads by {SURE} or more",
+            f"the same {what}, where float leads by {SURE} or more",
         ),
-        ("agreement_all", same, np.ones_like(is_sure), "the same class, anywhere"),
-        (
-            "in_top_5",
-            in_top,
-            np.ones_like(is_sure),
-            "the class is one of float's first five",
-        ),
+        ("agreement_all", same, np.ones_like(is_sure), f"the same {what}, anywhere"),
     ]
+    if reference.is_classes:
+        top = np.argsort(-reference.logits, axis=1)[:, :_N_TOP]
+        chosen = np.array(other.chosen)  # (pictures, 1)
+        rows.append(
+            (
+                "in_top_5",
+                (top == chosen).any(axis=1).astype(np.float64),
+                np.ones_like(is_sure),
+                "the class is one of float's first five",
+            )
+        )
     return [
         Finding.of(
             name,

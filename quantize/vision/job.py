@@ -12,7 +12,7 @@ from models.preprocessing import Preprocessing
 from quantize.stage import Clock
 from quantize.vision.network import Network
 from quantize.vision.observing import Flow
-from quantize.vision.photographs import Photograph
+from quantize.vision.photographs import Crop, Photograph, crops
 from quantize.vision.source import Source
 
 MODEL = "model.onnx"
@@ -49,6 +49,9 @@ class Request:
     n_calibrating: int = 96
     n_judging: int = 600
     """Pictures that are cut from photographs."""
+    is_whole: bool = False
+    """Whether photographs are taken as they are, neither cut nor mirrored: text does
+    not read backwards."""
     licence: str = ""
     guard: Guard = field(default_factory=Guard)
 
@@ -66,6 +69,16 @@ class Job:
     calibrating: Sequence[Photograph]
     judging: Sequence[Photograph]
     notes: list[str]
+
+    def pictures(
+        self, photographs: Sequence[Photograph], n: int, *, seed: int
+    ) -> list[Crop]:
+        """Returns pictures in the model's size, as many as `n_pictures` says."""
+        return crops(photographs, self.how, self.n_pictures(photographs, n), seed=seed)
+
+    def n_pictures(self, photographs: Sequence[Photograph], n: int) -> int:
+        """Returns how many pictures there are where n are asked for."""
+        return min(n, len(photographs)) if self.request.is_whole else n
 
     @property
     def is_exact(self) -> bool:

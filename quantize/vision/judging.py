@@ -29,7 +29,7 @@ from quantize.onnx_session import Array, open_session, run
 from quantize.pairing import paired
 from quantize.vision.evaluation import Said, findings, samples, say
 from quantize.vision.job import MODEL, Found, Guard, Job
-from quantize.vision.photographs import Photograph, crops, numbers, sha256_of_all
+from quantize.vision.photographs import Photograph, numbers, sha256_of_all
 from quantize.vision.qdq import FLOAT, float_share, types_of, work_of
 
 _TOOLS = ("headside", "onnxruntime", "onnx", "numpy", "pillow", "torch", "transformers")
@@ -67,7 +67,7 @@ def published(job: Job, found: Found, folder: Path) -> ArtifactReport:
 def _judged(job: Job, found: Found, folder: Path) -> ArtifactReport:
     """Returns what was made, and what it lost on photographs that nothing else saw."""
     request, clock, threads = job.request, job.clock, job.request.threads
-    some = crops(job.judging, job.how, request.n_judging, seed=3)
+    some = job.pictures(job.judging, request.n_judging, seed=3)
     pictures, sources = numbers(some, job.how), [one.source for one in some]
 
     def said(model: onnx.ModelProto, *, is_exact: bool = False) -> Said:
@@ -132,8 +132,8 @@ def _judged(job: Job, found: Found, folder: Path) -> ArtifactReport:
         findings=figures,
         limits=_limits(request.guard, reference, figures),
         inputs=[
-            _inputs("calibration", job.calibrating, request.n_calibrating),
-            _inputs("evaluation", job.judging, request.n_judging),
+            _inputs(job, "calibration", job.calibrating, request.n_calibrating),
+            _inputs(job, "evaluation", job.judging, request.n_judging),
         ],
         ways=ways,
         nodes=_nodes(found, types, work),
@@ -148,9 +148,9 @@ def _judged(job: Job, found: Found, folder: Path) -> ArtifactReport:
 def _limits(guard: Guard, reference: Said, figures: Sequence[Finding]) -> list[Limit]:
     by_name = {one.name: one.value for one in figures}
     limits = [at_most("float_share", guard.float_share, by_name["float_share"])]
-    if reference.is_classes and "agreement" in by_name:
+    if reference.is_choice and "agreement" in by_name:
         limits.append(at_least("agreement", guard.agreement, by_name["agreement"]))
-    elif not reference.is_classes:
+    elif not reference.is_choice:
         limits.append(at_least("sqnr", guard.sqnr_db, by_name["sqnr"]))
     return limits
 
@@ -196,11 +196,11 @@ def _nodes(
     return facts
 
 
-def _inputs(use: str, photographs: Sequence[Photograph], n: int) -> Inputs:
+def _inputs(job: Job, use: str, photographs: Sequence[Photograph], n: int) -> Inputs:
     return Inputs(
         use=use,
         sources=[one.path.name for one in photographs],
-        n=n,
+        n=job.n_pictures(photographs, n),
         sha256=sha256_of_all(photographs),
     )
 

@@ -13,16 +13,24 @@ from quantize.vision.evaluation import SURE, agreement, noise_db, say
 from quantize.vision.job import Found, Job
 from quantize.vision.network import Floats, Network
 from quantize.vision.observing import Flow, observe
-from quantize.vision.photographs import crops, held_back, numbers
+from quantize.vision.photographs import held_back, numbers
 from quantize.vision.qdq import (
     Scheme,
     as_int8,
     cost_of,
     plain_int8,
+    types_of,
     with_bounds,
     work_of,
 )
-from quantize.vision.repair import Trial, best_ranges, fewest_floats, losses, mixed
+from quantize.vision.repair import (
+    Trial,
+    best_ranges,
+    fewest_floats,
+    losses,
+    mixed,
+    parts_of,
+)
 from quantize.vision.rounding import gather, rounded, scales
 
 _N_TRIED = 192
@@ -51,9 +59,9 @@ def quantized(job: Job) -> Found:
     request, clock, threads = job.request, job.clock, job.request.threads
     tell = clock.stage.tell
     seen_by, tried_on = held_back(job.calibrating)
-    calibrating = crops(seen_by, job.how, request.n_calibrating, seed=1)
+    calibrating = job.pictures(seen_by, request.n_calibrating, seed=1)
     feeds = [{job.input: one} for one in numbers(calibrating, job.how)]
-    tried = numbers(crops(tried_on, job.how, _N_TRIED, seed=2), job.how)
+    tried = numbers(job.pictures(tried_on, _N_TRIED, seed=2), job.how)
     with clock.at("calibrating"):
         flows = observe(job.network, feeds, threads, tell)
     plain = plain_int8(job.network, flows)
@@ -79,19 +87,21 @@ def quantized(job: Job) -> Found:
     with clock.at("choosing ranges"):
         name, ranges, _ = best_ranges(small, best.flows, steps, trial, tell)
     scheme = Scheme(ranges=ranges, steps=steps)
-    with clock.at("measuring nodes"):
-        alone = losses(network, small, scheme, trial, tell)
+    parts = parts_of(network, types_of(as_int8(small, scheme), network))
+    with clock.at("measuring layers"):
+        alone = losses(network, small, scheme, parts, trial, tell)
 
     def make(floats: frozenset[str]) -> onnx.ModelProto:
-        kept = [node for node in network.nodes if node.name in floats]
+        kept = [node for name in sorted(floats) for node in parts[name]]
+        names = with_bounds(network, frozenset(node.name for node in kept))
         return as_int8(
             mixed(small, network, kept),
-            Scheme(ranges=ranges, steps=steps, floats=with_bounds(network, floats)),
+            Scheme(ranges=ranges, steps=steps, floats=names),
         )
 
     def is_enough(model: onnx.ModelProto) -> bool:
         said = trial.said(model)
-        if reference.is_classes:
+        if reference.is_choice:
             # Where float leads by less, too: few pictures stand for many.
             least = 1 - (1 - request.guard.agreement) / 2
             return agreement(reference, said, SURE / 2) >= least
@@ -111,13 +121,13 @@ def quantized(job: Job) -> Found:
     if n_equal:
         done.append(f"channels equalised in {n_equal} places")
     if floats:
-        done.append(f"{len(floats)} nodes left float")
+        done.append(f"{len(floats)} layers left float")
     return Found(
         model=model,
         plain=plain,
         network=network,
         flows=best.flows,
-        floats=floats,
+        floats=frozenset(node.name for one in floats for node in parts[one]),
         losses=alone,
         method="static int8, " + "; ".join(done),
     )

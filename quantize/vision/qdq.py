@@ -13,6 +13,7 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
+from quantize.onnx_session import without_advice
 from quantize.vision.network import (
     WEIGHTED,
     Floats,
@@ -73,7 +74,8 @@ def as_int8(network: Network, scheme: Scheme) -> onnx.ModelProto:
             "TensorQuantOverrides": _overrides(network, scheme),
         },
     )
-    quantizer.quantize_model()
+    with without_advice():
+        quantizer.quantize_model()
     found: onnx.ModelProto = quantizer.model.model
     _keep_float(found, scheme.floats)
     # The quantizer's own name and version are of no use to whoever compares bytes.

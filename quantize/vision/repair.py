@@ -17,10 +17,12 @@ from quantize.onnx_session import Array
 from quantize.vision.evaluation import Said, noise_db, say
 from quantize.vision.network import Floats, Network
 from quantize.vision.observing import Flow
-from quantize.vision.qdq import INT8, Range, Scheme, as_int8, types_of, with_bounds
+from quantize.vision.qdq import INT8, Range, Scheme, as_int8, with_bounds
 
+Parts = Mapping[str, Sequence[onnx.NodeProto]]
+"""Nodes that are quantized together, by the name of the first."""
 _N_ALONE = 12
-"""Pictures on which a node alone is tried."""
+"""Pictures on which a part alone is tried."""
 _REACHES: Mapping[str, tuple[float, float]] = {
     "least and most": (1.0, 1.0),
     "least and most, and a quarter more": (1.0, 1.25),
@@ -99,41 +101,57 @@ def losses(
     whole: Network,
     small: Network,
     scheme: Scheme,
+    parts: Parts,
     trial: Trial,
     tell: Tell,
 ) -> dict[str, float]:
-    """Returns what each node adds to the noise alone, by the energy of the output.
+    """Returns what each part adds to the noise alone, by the energy of the output.
 
     Args:
         whole: Float.
         small: The same with rounded weights.
         scheme: Of all of it.
+        parts: What is quantized together.
         trial: On what.
-        tell: Told how many nodes are done.
+        tell: Told how many parts are done.
     """
-    nodes = _parts(whole, types_of(as_int8(small, scheme), whole))
     found = {}
-    for n, node in enumerate(nodes):
-        tell(n, len(nodes))
+    for n, (name, nodes) in enumerate(parts.items()):
+        tell(n, len(parts))
         alone = Scheme(
             ranges=scheme.ranges,
             steps=scheme.steps,
-            only=with_bounds(whole, frozenset({node.name})),
+            only=with_bounds(whole, frozenset(node.name for node in nodes)),
         )
-        db = trial.noise_db(as_int8(mixed(whole, small, [node]), alone), _N_ALONE)
-        found[node.name] = float(10 ** (-db / 10))
+        db = trial.noise_db(as_int8(mixed(whole, small, nodes), alone), _N_ALONE)
+        found[name] = float(10 ** (-db / 10))
     return found
 
 
-def _parts(network: Network, types: Mapping[str, str]) -> list[onnx.NodeProto]:
-    """Returns what is quantized by itself, with the activation function behind it."""
-    weighted = frozenset(node.name for node in network.weighted())
-    behind = with_bounds(network, weighted) - weighted
-    return [
-        node
-        for node in network.nodes
-        if types[node.name] == INT8 and node.name not in behind
-    ]
+def parts_of(network: Network, types: Mapping[str, str]) -> Parts:
+    """Returns what is quantized together, by the name of its first node.
+
+    That is a node with weights and what follows it up to the next ones: a sum or an
+    activation function is worth nothing in eight bits where the layer before it is in
+    float. What follows several belongs to the last of them.
+
+    Args:
+        network: Float.
+        types: What each node is computed as, once it is quantized.
+    """
+    weighted = {node.name for node in network.weighted()}
+    found: dict[str, list[onnx.NodeProto]] = {}
+    part_of: dict[str, str] = {}
+    order: dict[str, int] = {}
+    for node in network.nodes:
+        before = {part_of[name] for name in node.input if name in part_of}
+        is_first = node.name in weighted or not before
+        name = node.name if is_first else max(before, key=order.__getitem__)
+        order.setdefault(name, len(order))
+        part_of.update(dict.fromkeys(node.output, name))
+        if types[node.name] == INT8:
+            found.setdefault(name, []).append(node)
+    return found
 
 
 def mixed(one: Network, other: Network, nodes: Sequence[onnx.NodeProto]) -> Network:

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
 
 from models.encoder_file import OUTPUT, load_encoder_file
 from models.errors import HeadsideError, ModelError
 from models.manifest import load_manifest
 from quantize.artifact import PAGE, REPORT, THIS, ArtifactReport, LostTooMuchError
+from quantize.commands import app
 from quantize.encoder.building import build_encoder
 from quantize.encoder.guard import Guard
 from quantize.encoder.making import Request, quantize_encoder
@@ -105,6 +107,29 @@ def test_what_is_made_runs_and_says_what_it_lost(folder: Path) -> None:
     assert (out / "vocab.txt").read_text() == (folder / "vocab.txt").read_text()
     assert json.loads((out / REPORT).read_text())["kind"] == "encoder"
     assert "by turns with the source" in (out / PAGE).read_text()
+
+
+def test_two_encoders_beside_their_source(folder: Path) -> None:
+    first, second = folder.with_name("small"), folder.with_name("other")
+    made(folder, first)
+    quantize_encoder(replace(asked(folder, second), n_float=99), Stage())
+
+    found = CliRunner().invoke(
+        app,
+        [
+            *("compare", str(first), str(second), "--reference", str(folder)),
+            *("--threads", "1", "--json"),
+        ],
+    )
+
+    assert found.exception is None, found.exception
+    small, large = json.loads(found.stdout)
+    assert small["n_bytes"] < large["n_bytes"]
+    lost = [
+        {one["name"]: one["value"] for one in way["findings"]} for way in (small, large)
+    ]
+    assert lost[0]["cosine"] < lost[1]["cosine"] == pytest.approx(1, abs=1e-5)
+    assert lost[1]["nearest_agreement"] == 1
 
 
 def test_a_run_that_broke_off_goes_on_and_makes_the_same_bytes(

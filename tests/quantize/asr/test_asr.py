@@ -90,6 +90,24 @@ def test_a_small_model_is_published_with_what_it_cost(request_: Request) -> None
     assert TEXT not in (out / "out.toml").read_text(encoding="utf-8")
 
 
+def test_two_models_beside_their_source(request_: Request) -> None:
+    quantize_asr(request_, Stage())
+    given = [str(request_.out), str(request_.source)]
+    options = ["--reference", str(request_.source), "--eval", str(request_.evaluation)]
+
+    found = CliRunner().invoke(
+        app, ["compare", *given, *options, "--threads", "1", "--json"]
+    )
+
+    assert found.exception is None, found.exception
+    small, same = json.loads(found.stdout)
+    assert small["n_bytes"] < same["n_bytes"]
+    for way in (small, same):  # the source with eight bits at run time is the same
+        lost = {one["name"]: one["value"] for one in way["findings"]}
+        assert lost["word_error"] == 0
+        assert lost["timestamp_shift_p95"] <= 40
+
+
 def test_its_tokenizer_is_shorter_and_the_same(real: Path, tmp_path: Path) -> None:
     write_int8(real, tmp_path)
 

@@ -11,13 +11,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from quantize.onnx_session import open_session, run
+from quantize.onnx_session import Array, open_session, run
 from quantize.vision.equalisation import equalise
-from quantize.vision.evaluation import Said, agreement, findings, noise_db
+from quantize.vision.evaluation import Said, agreement, findings, noise_db, samples
 from quantize.vision.network import Floats, Network, multiply_adds
 from quantize.vision.observing import observe
 from quantize.vision.qdq import FLOAT, INT8, Scheme, as_int8, float_share, types_of
-from quantize.vision.repair import fewest_floats
+from quantize.vision.repair import fewest_floats, parts_of
 from quantize.vision.rounding import Together, _seen, gather, rounded, scales
 
 Weights = Mapping[str, npt.NDArray[Any]]
@@ -362,6 +362,75 @@ def test_findings_count_what_float_is_sure_of() -> None:
     assert agreement(reference, found, 0.2) == pytest.approx(2 / 3)
     # By photograph: one is all right and the other all wrong, so any share can be.
     assert (by_name["agreement_all"].low, by_name["agreement_all"].high) == (0, 1)
+
+
+def text(*steps: int, lead: float = 0.8) -> list[Array]:
+    """Returns the probabilities of four classes, step by step, (1, steps, classes)."""
+    low = (1 - lead) / 4
+    rows = np.full((1, len(steps), 4), low, np.float32)
+    rows[0, np.arange(len(steps)), list(steps)] = 1 - 3 * low
+    return [rows]
+
+
+def test_text_is_read_as_ctc_reads_it() -> None:
+    sources = ["a", "a", "b", "b"]
+    unsure = text(1, lead=0.1), text(2, lead=0.1)
+    reference = Said([text(1, 1, 0, 1, 2), text(3, 0, 0), text(0, 0), unsure[0]])
+    found = Said([text(1, 0, 1, 1, 2), text(3, 2, 0), text(0, 0), unsure[1]])
+
+    assert not reference.is_classes
+    assert reference.chosen == [(1, 1, 2), (3,), (), (1,)]
+    np.testing.assert_allclose(reference.lead, [0.8, 0.8, 0.8, 0.1], rtol=1e-5)
+    assert reference.same(found).tolist() == [True, False, True, False]
+    by_name = {one.name: one for one in findings(reference, found, sources)}
+    assert by_name["agreement"].n == 3
+    assert by_name["agreement"].value == pytest.approx(2 / 3)
+    assert by_name["agreement_all"].value == 0.5
+    assert "in_top_5" not in by_name
+    told = samples(reference, found, sources)
+    assert (told[0].reference, told[0].quantized) == (
+        "class 3 (leads by 0.80)",
+        "class 3 2 (leads by 0.80)",
+    )
+    assert told[2].reference.startswith("class 1 1 2 ")
+
+
+def test_numbers_of_three_dimensions_that_are_no_probabilities_are_measured() -> None:
+    said = Said([[np.array([[[0.5, -0.5], [2.0, 1.0]]])]])
+
+    assert not said.is_choice
+    assert [one.name for one in findings(said, said, ["a"])] == ["sqnr", "error_0"]
+
+
+def test_what_follows_a_layer_is_quantized_with_it() -> None:
+    """Two convolutions with what is between them, summed up behind the second."""
+    weight = np.ones((2, 2, 1, 1), np.float32)
+    made = [
+        helper.make_node("Conv", ["x", "w"], ["a"], "first"),
+        helper.make_node("Sigmoid", ["a"], ["b"], "gate"),
+        helper.make_node("Mul", ["a", "b"], ["c"], "gated"),
+        helper.make_node("Conv", ["c", "w"], ["d"], "second"),
+        helper.make_node("Add", ["c", "d"], ["y"], "sum"),
+    ]
+    gated = Network(
+        helper.make_model(
+            helper.make_graph(
+                made,
+                "gated",
+                [helper.make_tensor_value_info("x", 1, [1, 2, 4, 4])],
+                [helper.make_tensor_value_info("y", 1, [1, 2, 4, 4])],
+                [numpy_helper.from_array(weight, "w")],
+            )
+        )
+    )
+    types = {node.name: INT8 for node in gated.nodes} | {"gate": FLOAT}
+
+    parts = parts_of(gated, types)
+
+    assert {name: [one.name for one in part] for name, part in parts.items()} == {
+        "first": ["first", "gated"],
+        "second": ["second", "sum"],
+    }
 
 
 def test_noise_is_that_of_the_worst_output() -> None:

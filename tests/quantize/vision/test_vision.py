@@ -19,11 +19,13 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
 from models.manifest import load_manifest
 from models.pictures import load_pixels
 from models.preprocessing import load_preprocessing
 from quantize.artifact import LostTooMuchError
+from quantize.commands import app
 from quantize.errors import QuantizeError
 from quantize.stage import Stage
 from quantize.vision.job import MODEL, Guard, Request
@@ -90,6 +92,51 @@ def test_the_same_again_is_the_same_bytes(request_: Request) -> None:
     quantize_vision(again, Stage())
 
     assert _sha256(request_.out / MODEL) == _sha256(again.out / MODEL)
+
+
+def test_whole_photographs_are_neither_cut_nor_mirrored(request_: Request) -> None:
+    report = quantize_vision(replace(request_, is_whole=True), Stage())
+
+    assert [one.n for one in report.inputs] == [24, 12]
+    assert {one.name: one.n for one in report.findings}["agreement_all"] == 12
+
+
+def test_two_models_beside_their_source(request_: Request, tmp_path: Path) -> None:
+    report = quantize_vision(request_, Stage())
+    given = [str(request_.out), request_.source]
+    options = ["--reference", request_.source, "--eval", str(request_.evaluation)]
+
+    found = CliRunner().invoke(
+        app, ["compare", *given, *options, "--threads", "1", "--n-eval", "20", "--json"]
+    )
+
+    assert found.exception is None, found.exception
+    ours, same = json.loads(found.stdout)
+    assert (ours["name"], same["name"]) == tuple(given)
+    assert ours["n_bytes"] == report.out.n_bytes
+    by_name = {one["name"]: one for one in ours["findings"]}
+    assert by_name["agreement_all"]["n"] == 20
+    assert 10 < by_name["sqnr"]["value"] < 80
+    by_name = {one["name"]: one for one in same["findings"]}
+    assert by_name["agreement_all"]["value"] == 1
+    assert by_name["sqnr"]["value"] > 100
+
+
+def test_what_cannot_be_compared(request_: Request, tmp_path: Path) -> None:
+    other = tmp_path / "model.gguf"
+    other.touch()
+    for second, code in (
+        (str(other), "models_differ"),
+        (str(tmp_path / "absent"), "model_unknown"),
+        (request_.source, "pictures_missing"),
+    ):
+        found = CliRunner().invoke(
+            app,
+            ["compare", request_.source, second, "--reference", request_.source],
+        )
+
+        assert isinstance(found.exception, QuantizeError)
+        assert found.exception.code == code
 
 
 def test_what_loses_too_much_is_not_published(request_: Request) -> None:
@@ -218,7 +265,7 @@ def test_killed_it_leaves_nothing_and_comes_out_the_same(request_: Request) -> N
         *("--guard-float", 0.5),
     ]
     command = [sys.executable, "-m", "edge.cli", "quantize", "vision"]
-    for stage in ("calibrating", "measuring nodes", "evaluating ..."):
+    for stage in ("calibrating", "measuring layers", "evaluating ..."):
         with subprocess.Popen(
             [*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True
         ) as process:
