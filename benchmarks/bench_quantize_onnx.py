@@ -9,7 +9,10 @@ figures are of pictures, sentences and recordings that nothing else saw.
   static quantization as it comes, on this processor.
 - `planted_outliers`: `agreement_plain`, `agreement` over all pictures, `float_share`.
 - `mistakes`: whether three mistakes of an export stop the run, and with which reason.
-- `minilm`, `whisper_base`: see `quantize_encoder.py` and `quantize_asr.py`.
+- `ocr`: see `quantize_ocr.py`; `minilm`: `quantize_encoder.py`; `whisper_base`:
+  `quantize_asr.py`.
+
+With `--reports DIR` what each of them reports, as JSON and HTML, is left there.
 
     python benchmarks/bench_quantize_onnx.py --json
     python benchmarks/bench_quantize_onnx.py --json --only efficientnet_lite0
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -29,7 +33,7 @@ from typing import Any
 from benchmarks.measure import load_now
 from benchmarks.planted import make
 from models.store import Store
-from quantize.artifact import ArtifactReport, Way
+from quantize.artifact import PAGE, REPORT, ArtifactReport, Way
 from quantize.errors import QuantizeError
 from quantize.stage import Stage
 from quantize.vision.job import Guard, Request
@@ -117,18 +121,25 @@ def mistakes(threads: int, folder: Path) -> dict[str, Any]:
     return found
 
 
-def minilm(threads: int, _folder: Path) -> dict[str, Any]:
+def minilm(threads: int, folder: Path) -> dict[str, Any]:
     """Returns what a sentence encoder loses and wins."""
     from benchmarks.quantize_encoder import measure_minilm  # noqa: PLC0415
 
-    return dict(measure_minilm(threads))
+    return dict(measure_minilm(threads, folder))
 
 
-def whisper(threads: int, _folder: Path) -> dict[str, Any]:
+def ocr(threads: int, folder: Path) -> dict[str, Any]:
+    """Returns what reading signs loses and wins."""
+    from benchmarks.quantize_ocr import measure_ocr  # noqa: PLC0415
+
+    return dict(measure_ocr(threads, folder))
+
+
+def whisper(threads: int, folder: Path) -> dict[str, Any]:
     """Returns what a recogniser loses and wins."""
     from benchmarks.quantize_asr import measure_whisper_base  # noqa: PLC0415
 
-    return dict(measure_whisper_base(threads))
+    return dict(measure_whisper_base(threads, folder))
 
 
 PARTS: Mapping[str, Callable[[int, Path], dict[str, Any]]] = {
@@ -136,6 +147,7 @@ PARTS: Mapping[str, Callable[[int, Path], dict[str, Any]]] = {
     "planted_outliers": planted,
     "mistakes": mistakes,
     "minilm": minilm,
+    "ocr": ocr,
     "whisper_base": whisper,
 }
 
@@ -209,18 +221,33 @@ def _timed(report: ArtifactReport) -> dict[str, Any]:
     }
 
 
+def _save_reports(folder: Path, name: str, out: Path) -> None:
+    """Copies all reports below a folder; where there are several, each by its model."""
+    found = sorted(folder.rglob(REPORT))
+    for path in found:
+        # One that was refused, for the limits of the command, has a report as well.
+        model = path.parent.name.removesuffix(".refused")
+        beside = out / (f"{name}_{model}" if len(found) > 1 else name)
+        beside.mkdir(parents=True, exist_ok=True)
+        for file in (REPORT, PAGE):
+            shutil.copyfile(path.with_name(file), beside / file)
+
+
 def main() -> None:
     """Measures, and prints JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print one line")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=PARTS, action="append", help="these alone")
+    parser.add_argument("--reports", type=Path, help="where reports are left")
     given = parser.parse_args()
     load = load_now()
     found: dict[str, Any] = {}
     for name in given.only or PARTS:
         with tempfile.TemporaryDirectory() as folder:
             found[name] = PARTS[name](given.threads, Path(folder))
+            if given.reports is not None:
+                _save_reports(Path(folder), name, given.reports)
         sys.stderr.write(f"{name}: {json.dumps(found[name])}\n")
     report = {**found, "threads": given.threads, "load": load}
     print(json.dumps(report, indent=None if given.json else 2))

@@ -36,34 +36,34 @@ _ANY = 1e9
 """Limits that nothing passes: here it is measured, not judged."""
 
 
-def measure_whisper_base(threads: int) -> dict[str, Any]:
+def measure_whisper_base(threads: int, folder: Path) -> dict[str, Any]:
     """Returns the report.
 
     Args:
         threads: Of every model.
+        folder: For what is made.
     """
     store = Store.default()
-    with tempfile.TemporaryDirectory() as folder:
-        recordings = Path(folder) / "recordings"
-        recordings.mkdir()
-        _gather(store.path(RECORDINGS), recordings)
-        if SHARED_CLIPS.is_dir():
-            _gather(SHARED_CLIPS, recordings)
-        else:
-            print(f"{SHARED_CLIPS} is absent: {RECORDINGS} alone", file=sys.stderr)
-        request = Request(
-            source=store.path(MODEL),
-            out=Path(folder) / MODEL,
-            threads=threads,
-            evaluation=recordings,
-            guard_wer=_ANY,
-            guard_shift_ms=_ANY,
-        )
-        with shown() as stage:
-            try:
-                return _figures(quantize_asr(request, stage))
-            except LostTooMuchError as error:  # more words in silence
-                return _figures(error.report)
+    recordings = folder / "recordings"
+    recordings.mkdir()
+    _gather(store.path(RECORDINGS), recordings)
+    if SHARED_CLIPS.is_dir():
+        _gather(SHARED_CLIPS, recordings)
+    else:
+        print(f"{SHARED_CLIPS} is absent: {RECORDINGS} alone", file=sys.stderr)
+    request = Request(
+        source=store.path(MODEL),
+        out=folder / MODEL,
+        threads=threads,
+        evaluation=recordings,
+        guard_wer=_ANY,
+        guard_shift_ms=_ANY,
+    )
+    with shown() as stage:
+        try:
+            return _figures(quantize_asr(request, stage))
+        except LostTooMuchError as error:  # more words in silence
+            return _figures(error.report)
 
 
 def _gather(source: Path, folder: Path) -> None:
@@ -106,7 +106,8 @@ def _figures(report: ArtifactReport) -> dict[str, Any]:
 
 def measure(*, threads: int) -> dict[str, Any]:
     """Returns the report, for the command line."""
-    return measure_whisper_base(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        return measure_whisper_base(threads, Path(folder))
 
 
 if __name__ == "__main__":

@@ -40,26 +40,24 @@ SOURCE, PUBLISHED = "minilm-l6-v2", "minilm-l6-v2-int8"
 _THREADS = (1, 2)
 
 
-def measure_minilm(threads: int, guard: Guard | None = None) -> dict[str, Any]:
+def measure_minilm(threads: int, folder: Path) -> dict[str, Any]:
     """Returns what quantizing MiniLM costs and brings.
 
     Args:
         threads: For all but the times, which are of one and of two.
-        guard: The limits; those of the command where None.
+        folder: For what is made.
     """
-    store = Store.default()
-    with tempfile.TemporaryDirectory() as folder:
-        request = Request(
-            source=store.path(SOURCE),
-            out=Path(folder, "minilm"),
-            guard=guard or Guard(),
-            threads=threads,
-        )
-        passed = True
-        try:
-            report = quantize_encoder(request, Stage())
-        except LostTooMuchError as error:
-            report, passed = error.report, False
+    request = Request(
+        source=Store.default().path(SOURCE),
+        out=folder / "minilm",
+        guard=Guard(),
+        threads=threads,
+    )
+    passed = True
+    try:
+        report = quantize_encoder(request, Stage())
+    except LostTooMuchError as error:
+        report, passed = error.report, False
     return {**_row(report), "is_passed": passed, "published": _published(threads)}
 
 
@@ -155,7 +153,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    found = measure_minilm(asked.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure_minilm(asked.threads, Path(folder))
     if asked.json:
         print(json.dumps(found, indent=1))
         return

@@ -35,26 +35,29 @@ N_CALIBRATING, N_JUDGING, N_READ = 60, 48, 120
 _LICENCE = "Apache-2.0"
 
 
-def measure_ocr(threads: int) -> dict[str, Any]:
-    """Returns what reading signs loses, and how large and fast both networks are."""
+def measure_ocr(threads: int, folder: Path) -> dict[str, Any]:
+    """Returns what reading signs loses, and how large and fast both networks are.
+
+    Args:
+        threads: Of every network.
+        folder: For the pictures and the networks that are made.
+    """
     root = Store.default().path(SOURCE)
     float_reader = _reader(root / FINDING, root / READING, threads)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for use, n, seed in (
-            ("calibration", N_CALIBRATING, 1),
-            ("evaluation", N_JUDGING, 2),
-        ):
-            scenes = [one.pixels for one in _signs(use, n, seed)]
-            _save(folder / f"scenes_{use}", scenes)
-            lines = [line for scene in scenes for line in float_reader.lines(scene)]
-            _save(folder / f"lines_{use}", lines)
-        finds = _quantized(folder, "scenes", root / FINDING, FINDS, threads)
-        reads = _quantized(folder, "lines", root / READING, READS, threads)
-        small = _reader(folder / "scenes" / MODEL, folder / "lines" / MODEL, threads)
-        some = list(_signs("evaluation", N_READ, 3))
-        theirs = [float_reader.read(one.pixels) for one in some]
-        ours = [small.read(one.pixels) for one in some]
+    for use, n, seed in (
+        ("calibration", N_CALIBRATING, 1),
+        ("evaluation", N_JUDGING, 2),
+    ):
+        scenes = [one.pixels for one in _signs(use, n, seed)]
+        _save(folder / f"scenes_{use}", scenes)
+        lines = [line for scene in scenes for line in float_reader.lines(scene)]
+        _save(folder / f"lines_{use}", lines)
+    finds = _quantized(folder, "scenes", root / FINDING, FINDS, threads)
+    reads = _quantized(folder, "lines", root / READING, READS, threads)
+    small = _reader(folder / "scenes" / MODEL, folder / "lines" / MODEL, threads)
+    some = list(_signs("evaluation", N_READ, 3))
+    theirs = [float_reader.read(one.pixels) for one in some]
+    ours = [small.read(one.pixels) for one in some]
     same = [a == b for a, b in zip(theirs, ours, strict=True)]
     written = [one.text for one in some]
     return {
@@ -139,7 +142,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = measure_ocr(given.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure_ocr(given.threads, Path(folder))
     print(json.dumps(found, indent=None if given.json else 2, ensure_ascii=False))
 
 

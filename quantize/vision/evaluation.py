@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import onnx
+from numpy.lib.stride_tricks import sliding_window_view
 
 from quantize.artifact import Finding, Sample
 from quantize.child import Tell
@@ -24,6 +25,7 @@ SURE = 0.2
 """By how much the first of two probabilities has to lead, for a choice to be sure."""
 _LEAST_NOISE = 1e-20
 _N_TOP = 5
+_WINDOW = 7
 _N_SAMPLES = 12
 
 
@@ -270,7 +272,7 @@ def _numbers(reference: Said, other: Said) -> list[Finding]:
             )
         )
         if first.ndim == 4 and first.shape[1] in (1, 3):
-            found.append(_psnr(reference, other, at))
+            found += [_psnr(reference, other, at), _ssim(reference, other, at)]
     return found
 
 
@@ -290,6 +292,40 @@ def _psnr(reference: Said, other: Said, at: int) -> Finding:
         n=len(errors),
         told=f"peak by noise of output {at}, a picture",
     )
+
+
+def _ssim(reference: Said, other: Said, at: int) -> Finding:
+    """Returns how alike the structure of pictures is (Wang et al. 2004), from -1 to 1.
+
+    The mean over windows of 7 pixels by 7 of (2 m n + a)(2 c + b) / ((m^2 + n^2 + a)
+    (v + w + b)): means m and n, variances v and w, covariance c; a and b are (0.01 L)^2
+    and (0.03 L)^2 of the range L.
+    """
+    span = max(float(np.ptp(one[at])) for one in reference.outputs)
+    first, second = (0.01 * span) ** 2, (0.03 * span) ** 2
+    found = []
+    for ours, theirs in zip(reference.outputs, other.outputs, strict=True):
+        x, y = ours[at][0].astype(np.float64), theirs[at][0].astype(np.float64)
+        m, n = _window_means(x), _window_means(y)
+        v, w = _window_means(x * x) - m * m, _window_means(y * y) - n * n
+        c = _window_means(x * y) - m * n
+        top = (2 * m * n + first) * (2 * c + second)
+        below = (m * m + n * n + first) * (v + w + second)
+        found.append(float((top / below.clip(_LEAST_NOISE)).mean()))
+    return Finding(
+        name=f"ssim_{at}",
+        value=float(np.mean(found)),
+        n=len(found),
+        told=f"structural similarity of output {at}, a picture; 1 for the same",
+    )
+
+
+def _window_means(picture: Numbers) -> Numbers:
+    """Returns means over windows of a picture, (channels, rows, columns)."""
+    rows, columns = (min(_WINDOW, side) for side in picture.shape[1:])
+    windows = sliding_window_view(picture, (rows, columns), axis=(1, 2))
+    found: Numbers = windows.mean(axis=(-1, -2))
+    return found
 
 
 def _energies(reference: Said, other: Said, at: int) -> tuple[Numbers, Numbers]:

@@ -23,9 +23,9 @@ from quantize.vision.qdq import (
     with_bounds,
     work_of,
 )
+from quantize.vision.ranges import best_ranges
 from quantize.vision.repair import (
     Trial,
-    best_ranges,
     fewest_floats,
     losses,
     mixed,
@@ -35,6 +35,8 @@ from quantize.vision.rounding import gather, rounded, scales
 
 _N_TRIED = 192
 """Pictures on which choices are tried."""
+_SPARE_DB = 1.0
+"""More than is asked for: what judges are other pictures."""
 _LEAST_COST = 0.01
 """Of a node that is left float: more tensors change between float and eight bits."""
 
@@ -85,7 +87,9 @@ def quantized(job: Job) -> Found:
                 best, n_equal = equal, n_changed
     network, small, steps = best.network, best.small, best.steps
     with clock.at("choosing ranges"):
-        name, ranges, _ = best_ranges(small, best.flows, steps, trial, tell)
+        name, ranges, all_tried = best_ranges(small, best.flows, steps, trial, tell)
+    told = ", ".join(f"{what} {noise:.1f} dB" for what, noise in all_tried)
+    job.notes.append(f"Signal by noise by the rule for ranges: {told}.")
     scheme = Scheme(ranges=ranges, steps=steps)
     parts = parts_of(network, types_of(as_int8(small, scheme), network))
     with clock.at("measuring layers"):
@@ -105,7 +109,7 @@ def quantized(job: Job) -> Found:
             # Where float leads by less, too: few pictures stand for many.
             least = 1 - (1 - request.guard.agreement) / 2
             return agreement(reference, said, SURE / 2) >= least
-        return noise_db(reference, said) >= request.guard.sqnr_db
+        return noise_db(reference, said) >= request.guard.sqnr_db + _SPARE_DB
 
     with clock.at("repairing"):
         cost = cost_of(network, work_of(network, best.flows))

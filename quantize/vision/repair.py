@@ -1,4 +1,4 @@
-"""Finds the fewest nodes that have to stay float, and the ranges that lose least.
+"""Finds the fewest layers that have to stay float.
 
 Nothing here sees what judges the result: it is tried on pictures of photographs that
 calibrate, which the judging ones do not share.
@@ -9,29 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 
 from quantize.child import Tell, in_silence
 from quantize.onnx_session import Array
 from quantize.vision.evaluation import Said, noise_db, say
-from quantize.vision.network import Floats, Network
-from quantize.vision.observing import Flow
-from quantize.vision.qdq import INT8, Range, Scheme, as_int8, with_bounds
+from quantize.vision.network import Network
+from quantize.vision.qdq import INT8, Scheme, as_int8, with_bounds
 
 Parts = Mapping[str, Sequence[onnx.NodeProto]]
 """Nodes that are quantized together, by the name of the first."""
 _N_ALONE = 12
 """Pictures on which a part alone is tried."""
-_REACHES: Mapping[str, tuple[float, float]] = {
-    "least and most": (1.0, 1.0),
-    "least and most, and a quarter more": (1.0, 1.25),
-    "least and most, and half as much more": (1.0, 1.5),
-    "99.99 % of values": (0.9999, 1.0),
-    "99.9 % of values": (0.999, 1.0),
-}
-"""Of the values that were seen, the share that a range holds, and how much more it
-reaches: other photographs hold larger values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,42 +48,6 @@ class Trial:
         """Returns its signal by noise."""
         reference = Said(self.reference.outputs[:n])
         return noise_db(reference, self.said(model, n))
-
-
-def ranges_of(
-    flows: Mapping[str, Flow], share: float, reach: float
-) -> dict[str, Range]:
-    """Returns ranges that hold a share of the values of each tensor, and more.
-
-    What ends at zero, as behind ReLU, still does.
-    """
-    found = {}
-    for name, flow in flows.items():
-        low, high = flow.range
-        if share < 1:
-            inside = np.quantile(flow.values, [1 - share, share])
-            low, high = max(low, float(inside[0])), min(high, float(inside[1]))
-        found[name] = (low * reach, high * reach)
-    return found
-
-
-def best_ranges(
-    network: Network,
-    flows: Mapping[str, Flow],
-    steps: Mapping[str, Floats],
-    trial: Trial,
-    tell: Tell,
-) -> tuple[str, dict[str, Range], list[tuple[str, float]]]:
-    """Returns the ranges with the least noise, what they are called, and all tried."""
-    tried: list[tuple[str, float]] = []
-    found: dict[str, dict[str, Range]] = {}
-    for n, (name, (share, reach)) in enumerate(_REACHES.items()):
-        tell(n, len(_REACHES))
-        found[name] = ranges_of(flows, share, reach)
-        model = as_int8(network, Scheme(ranges=found[name], steps=steps))
-        tried.append((name, trial.noise_db(model)))
-    best, _ = max(tried, key=lambda one: one[1])
-    return best, found[best], tried
 
 
 def losses(

@@ -15,8 +15,9 @@ from quantize.onnx_session import Array, open_session, run
 from quantize.vision.equalisation import equalise
 from quantize.vision.evaluation import Said, agreement, findings, noise_db, samples
 from quantize.vision.network import Floats, Network, multiply_adds
-from quantize.vision.observing import observe
+from quantize.vision.observing import Flow, observe
 from quantize.vision.qdq import FLOAT, INT8, Scheme, as_int8, float_share, types_of
+from quantize.vision.ranges import least_divergent
 from quantize.vision.repair import fewest_floats, parts_of
 from quantize.vision.rounding import Together, _seen, gather, rounded, scales
 
@@ -400,6 +401,60 @@ def test_numbers_of_three_dimensions_that_are_no_probabilities_are_measured() ->
 
     assert not said.is_choice
     assert [one.name for one in findings(said, said, ["a"])] == ["sqnr", "error_0"]
+
+
+def test_pictures_that_are_made_are_compared_by_their_structure() -> None:
+    random = np.random.default_rng(3)
+    picture = random.random((1, 3, 16, 16))
+    said, noisy, turned = (
+        Said([[one]])
+        for one in (
+            picture,
+            picture + random.normal(0, 0.1, picture.shape),
+            1 - picture,
+        )
+    )
+
+    def ssim(other: Said) -> float:
+        return {one.name: one.value for one in findings(said, other, ["a"])}["ssim_0"]
+
+    assert ssim(said) == pytest.approx(1)
+    assert 0.7 < ssim(noisy) < 0.99
+    assert ssim(turned) < -0.9
+    # One window: by the formula, written out.
+    x, y = picture[0, :1, :7, :7], noisy.outputs[0][0][0, :1, :7, :7]
+    span = np.ptp(x)
+    a, b = (0.01 * span) ** 2, (0.03 * span) ** 2
+    covariance = ((x - x.mean()) * (y - y.mean())).mean()
+    value = (2 * x.mean() * y.mean() + a) * (2 * covariance + b)
+    value /= (x.mean() ** 2 + y.mean() ** 2 + a) * (x.var() + y.var() + b)
+    found = findings(Said([[x[None]]]), Said([[y[None]]]), ["a"])
+    assert {one.name: one.value for one in found}["ssim_0"] == pytest.approx(value)
+
+
+def test_the_range_with_the_least_divergence_leaves_out_what_is_rare() -> None:
+    random = np.random.default_rng(4)
+    usual = random.normal(0, 1, 20_000).astype(np.float32)
+
+    def found(values: Floats) -> tuple[float, float]:
+        ends = np.array([values.min()]), np.array([values.max()])
+        flow = Flow(
+            low=ends[0],
+            high=ends[1],
+            square=ends[0],
+            values=np.sort(values),
+            shape=(1,),
+        )
+        return least_divergent(flow)
+
+    low, high = found(np.append(usual, np.float32(40)))
+    assert usual.min() <= low < -3
+    assert 3 < high < 8
+    assert found(np.abs(usual))[0] == np.abs(usual).min()
+    assert found(np.zeros(9, np.float32)) == (0, 0)
+    # What is spread evenly is not cut off.
+    even = np.linspace(-1, 1, 20_001, dtype=np.float32)
+    assert found(even) == pytest.approx((-1, 1), abs=0.02)
 
 
 def test_what_follows_a_layer_is_quantized_with_it() -> None:

@@ -1,0 +1,104 @@
+"""How far the range of a tensor reaches: what lies outside is cut off.
+
+A wide range has wide steps, and a narrow one cuts off what is large. Several rules are
+tried on pictures that calibrate, all tensors by the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from quantize.child import Tell
+from quantize.vision.network import Floats, Network
+from quantize.vision.observing import Flow
+from quantize.vision.qdq import Range, Scheme, as_int8
+from quantize.vision.repair import Trial
+
+_N_BINS, _N_LEVELS = 2048, 128
+"""Of the magnitudes of a tensor, as they were seen and as eight bits hold them."""
+_N_TRIED = 64
+"""Thresholds."""
+_LEAST = 1e-9
+
+
+def within(flow: Flow, share: float, reach: float) -> Range:
+    """Returns a range that holds a share of the values of a tensor, and more.
+
+    What ends at zero, as behind ReLU, still does.
+
+    Args:
+        flow: What was seen.
+        share: Of the values.
+        reach: By how much the range is made wider: other photographs hold larger ones.
+    """
+    low, high = flow.range
+    if share < 1:
+        inside = np.quantile(flow.values, [1 - share, share])
+        low, high = max(low, float(inside[0])), min(high, float(inside[1]))
+    return low * reach, high * reach
+
+
+def least_divergent(flow: Flow) -> Range:
+    """Returns the range in which eight bits tell least about values wrongly.
+
+    Of the magnitudes of what was seen, cut off at a threshold, and the same in as many
+    steps as eight bits have for them, the threshold with the least divergence (Migacz
+    2017, "8-bit inference with TensorRT").
+    """
+    low, high = flow.range
+    most = max(abs(low), abs(high))
+    if most <= 0:
+        return low, high
+    counts, _ = np.histogram(np.abs(flow.values), _N_BINS, (0, most))
+    ends = np.unique(np.linspace(_N_LEVELS, _N_BINS, _N_TRIED).astype(int))
+    best = min(ends, key=lambda end: _divergence(counts, int(end)))
+    threshold = most * int(best) / _N_BINS
+    return max(low, -threshold), min(high, threshold)
+
+
+def _divergence(counts: npt.NDArray[np.int64], end: int) -> float:
+    """Returns KL(p || q): p is cut off at a bin, and q is that in 128 steps."""
+    inside = counts[:end].astype(np.float64)
+    real = inside.copy()
+    real[-1] += counts[end:].sum()
+    begins = np.arange(_N_LEVELS) * end // _N_LEVELS
+    is_there = (inside > 0).astype(np.float64)
+    sums, n = np.add.reduceat(inside, begins), np.add.reduceat(is_there, begins)
+    widths = np.diff(np.append(begins, end))
+    steps = np.repeat(sums / n.clip(1), widths) * is_there
+    p, q = real / real.sum(), steps / steps.sum().clip(_LEAST)
+    where = p > 0
+    return float((p[where] * np.log(p[where] / q[where].clip(_LEAST))).sum())
+
+
+_RULES: Mapping[str, Callable[[Flow], Range]] = {
+    "least and most": partial(within, share=1.0, reach=1.0),
+    "least and most, and a quarter more": partial(within, share=1.0, reach=1.25),
+    "least and most, and half as much more": partial(within, share=1.0, reach=1.5),
+    "99.99 % of values": partial(within, share=0.9999, reach=1.0),
+    "99.9 % of values": partial(within, share=0.999, reach=1.0),
+    "least divergence (entropy)": least_divergent,
+}
+
+
+def best_ranges(
+    network: Network,
+    flows: Mapping[str, Flow],
+    steps: Mapping[str, Floats],
+    trial: Trial,
+    tell: Tell,
+) -> tuple[str, dict[str, Range], list[tuple[str, float]]]:
+    """Returns the ranges with the least noise, what they are called, and all tried."""
+    tried: list[tuple[str, float]] = []
+    found: dict[str, dict[str, Range]] = {}
+    for n, (name, rule) in enumerate(_RULES.items()):
+        tell(n, len(_RULES))
+        found[name] = {tensor: rule(flow) for tensor, flow in flows.items()}
+        model = as_int8(network, Scheme(ranges=found[name], steps=steps))
+        tried.append((name, trial.noise_db(model)))
+    best, _ = max(tried, key=lambda one: one[1])
+    return best, found[best], tried
