@@ -55,6 +55,7 @@ READS = Preprocessing(
     height=48,
     width=320,
     resize="pad",
+    fill=(127, 127, 127),
     filter="bilinear",
     order="bgr",
     mean=(0.5, 0.5, 0.5),
@@ -94,7 +95,10 @@ def signs(
         size = SIZES[at % len(SIZES)]
         n_lines = 1 + int(chance.random() < 0.4)
         lines = [_line(words, chance, size) for _ in range(n_lines)]
-        yield Sign(text="\n".join(lines), pixels=_painted(behind, lines, size, chance))
+        # Gaps as wide as on signs: narrow ones get lost when they are read.
+        written = [line.replace(" ", "  ") for line in lines]
+        pixels = _painted(behind, written, size, chance)
+        yield Sign(text="\n".join(lines), pixels=pixels)
 
 
 def _line(words: Sequence[str], chance: np.random.Generator, size: int) -> str:
@@ -174,7 +178,8 @@ class Reader:
 
     def read(self, pixels: Pixels) -> str:
         """Returns the text of a scene, line by line."""
-        return "\n".join(self.line(one).strip() for one in self.lines(pixels))
+        lines = [self.line(one) for one in self.lines(pixels)]
+        return "\n".join(" ".join(line.split()) for line in lines)
 
     def lines(self, pixels: Pixels) -> list[Pixels]:
         """Returns the lines of a scene, from top to bottom."""

@@ -34,8 +34,8 @@ FILTERS = {
 _CODE = "preprocess_invalid"
 _FORMAT = 1
 _KEYS = (
-    *("format", "size", "resize", "keep", "filter", "order", "scale", "mean", "std"),
-    "layout",
+    *("format", "size", "resize", "keep", "fill", "filter", "order", "scale", "mean"),
+    *("std", "layout"),
 )
 _MOST_SIDE = 4096
 _MOST_NUMBER = float(np.finfo(np.float32).max)
@@ -49,9 +49,11 @@ class Preprocessing:
     width: int
     resize: str = "crop"
     """``crop``: the middle of the picture, in the model's shape. ``stretch``: all of
-    it, out of shape. ``pad``: all of it, in shape, with black beside it."""
+    it, out of shape. ``pad``: all of it, in shape, at the top left of ``fill``."""
     keep: float = 1.0
     """Share of the middle that is kept by ``crop``: 0.875 for many classifiers."""
+    fill: tuple[int, int, int] = (0, 0, 0)
+    """Red, green and blue of what ``pad`` puts beside a picture."""
     filter: str = "bicubic"
     order: str = "rgb"
     scale: float = 1 / 255
@@ -70,7 +72,7 @@ class Preprocessing:
         if self.resize == "pad":
             by = min(self.width / width, self.height / height)
             inside = max(1, round(width * by)), max(1, round(height * by))
-            whole = Image.new("RGB", (self.width, self.height))
+            whole = Image.new("RGB", (self.width, self.height), self.fill)
             whole.paste(picture.resize(inside, how))
             return np.asarray(whole)
         by = min(width / self.width, height / self.height) * self.keep
@@ -116,6 +118,7 @@ def load_preprocessing(path: Path) -> Preprocessing:
         width=width,
         resize=_one_of(table, "resize", RESIZES, usual.resize),
         keep=_number(table, "keep", usual.keep),
+        fill=_colour(table, "fill", usual.fill),
         filter=_one_of(table, "filter", tuple(FILTERS), usual.filter),
         order=_one_of(table, "order", ORDERS, usual.order),
         scale=_number(table, "scale", usual.scale),
@@ -171,6 +174,16 @@ def _three(
     if first is None or second is None or third is None:
         raise table.error(f"{key} must be three numbers")
     return first, second, third
+
+
+def _colour(
+    table: Table, key: str, otherwise: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    found = _three(table, key, otherwise)
+    red, green, blue = map(int, found)
+    if (red, green, blue) != found or not all(0 <= one <= 255 for one in found):
+        raise table.error(f"{key} must be three whole numbers from 0 to 255")
+    return red, green, blue
 
 
 def _finite(value: object) -> float | None:

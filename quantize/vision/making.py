@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -25,6 +25,7 @@ from quantize.vision.qdq import (
 )
 from quantize.vision.ranges import best_ranges
 from quantize.vision.repair import (
+    Parts,
     Trial,
     fewest_floats,
     losses,
@@ -35,6 +36,8 @@ from quantize.vision.rounding import gather, rounded, scales
 
 _N_TRIED = 192
 """Pictures on which choices are tried."""
+_WORTH_DB = 1.0
+"""That more nodes in float have to bring: they take time."""
 _SPARE_DB = 1.0
 """More than is asked for: what judges are other pictures."""
 _LEAST_COST = 0.01
@@ -56,6 +59,17 @@ class _Rounded:
         return as_int8(self.small, Scheme(ranges=ranges, steps=self.steps))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Repaired:
+    """A network in eight bits, with what had to stay float."""
+
+    model: onnx.ModelProto
+    parts: Parts
+    floats: frozenset[str]
+    """Names of parts."""
+    losses: dict[str, float]
+
+
 def quantized(job: Job) -> Found:
     """Returns the network in eight bits, repaired as far as was needed."""
     request, clock, threads = job.request, job.clock, job.request.threads
@@ -66,12 +80,10 @@ def quantized(job: Job) -> Found:
     tried = numbers(job.pictures(tried_on, _N_TRIED, seed=2), job.how)
     with clock.at("calibrating"):
         flows = observe(job.network, feeds, threads, tell)
-    plain = plain_int8(job.network, flows)
-    reference = say(job.network.model, job.input, tried, threads=threads, tell=tell)
     trial = Trial(
         input=job.input,
         pictures=tried,
-        reference=reference,
+        reference=say(job.network.model, job.input, tried, threads=threads, tell=tell),
         threads=threads,
         is_exact=job.is_exact,
     )
@@ -85,12 +97,54 @@ def quantized(job: Job) -> Found:
         with clock.at("comparing"):
             if trial.noise_db(equal.as_is()) > trial.noise_db(best.as_is()):
                 best, n_equal = equal, n_changed
-    network, small, steps = best.network, best.small, best.steps
+    rule, scheme = _scheme(job, best, trial)
+    found = _repaired(job, best, scheme, trial)
+    done = [
+        f"weights of {request.weight_bits} bits by row, losses made up for by others",
+        f"ranges by {rule}",
+    ]
+    if n_equal:
+        done.append(f"channels equalised in {n_equal} places")
+    if scheme.is_layers:
+        done.append("sums, products and gates between layers float")
+    if found.floats:
+        done.append(f"{len(found.floats)} layers left float")
+    parts = found.parts
+    return Found(
+        model=found.model,
+        plain=plain_int8(job.network, flows),
+        network=best.network,
+        flows=best.flows,
+        floats=frozenset(node.name for one in found.floats for node in parts[one]),
+        losses=found.losses,
+        method="static int8, " + "; ".join(done),
+    )
+
+
+def _scheme(job: Job, best: _Rounded, trial: Trial) -> tuple[str, Scheme]:
+    """Returns how it is quantized, and the rule for its ranges.
+
+    All that onnxruntime has in eight bits is quantized where that does; otherwise
+    layers alone, if that loses less.
+    """
+    clock, tell = job.clock, job.clock.stage.tell
+    scheme = Scheme(ranges={}, steps=best.steps)
     with clock.at("choosing ranges"):
-        name, ranges, all_tried = best_ranges(small, best.flows, steps, trial, tell)
-    told = ", ".join(f"{what} {noise:.1f} dB" for what, noise in all_tried)
+        rule, scheme, tried = best_ranges(best.small, best.flows, scheme, trial, tell)
+        if not _is_enough(job, trial, as_int8(best.small, scheme)):
+            layers = replace(scheme, is_layers=True)
+            found = best_ranges(best.small, best.flows, layers, trial, tell)
+            if dict(found[2])[found[0]] > dict(tried)[rule] + _WORTH_DB:
+                rule, scheme, tried = found
+    told = ", ".join(f"{what} {noise:.1f} dB" for what, noise in tried)
     job.notes.append(f"Signal by noise by the rule for ranges: {told}.")
-    scheme = Scheme(ranges=ranges, steps=steps)
+    return rule, scheme
+
+
+def _repaired(job: Job, best: _Rounded, scheme: Scheme, trial: Trial) -> _Repaired:
+    """Returns it with the fewest layers in float that do."""
+    clock, tell = job.clock, job.clock.stage.tell
+    network, small = best.network, best.small
     parts = parts_of(network, types_of(as_int8(small, scheme), network))
     with clock.at("measuring layers"):
         alone = losses(network, small, scheme, parts, trial, tell)
@@ -98,18 +152,7 @@ def quantized(job: Job) -> Found:
     def make(floats: frozenset[str]) -> onnx.ModelProto:
         kept = [node for name in sorted(floats) for node in parts[name]]
         names = with_bounds(network, frozenset(node.name for node in kept))
-        return as_int8(
-            mixed(small, network, kept),
-            Scheme(ranges=ranges, steps=steps, floats=names),
-        )
-
-    def is_enough(model: onnx.ModelProto) -> bool:
-        said = trial.said(model)
-        if reference.is_choice:
-            # Where float leads by less, too: few pictures stand for many.
-            least = 1 - (1 - request.guard.agreement) / 2
-            return agreement(reference, said, SURE / 2) >= least
-        return noise_db(reference, said) >= request.guard.sqnr_db + _SPARE_DB
+        return as_int8(mixed(small, network, kept), replace(scheme, floats=names))
 
     with clock.at("repairing"):
         cost = cost_of(network, work_of(network, best.flows))
@@ -117,24 +160,20 @@ def quantized(job: Job) -> Found:
             name: loss / (_LEAST_COST + cost[name]) for name, loss in alone.items()
         }
         order = sorted(alone, key=lambda one: (-worth[one], one))
-        floats, model = fewest_floats(order, make, is_enough, tell)
-    done = [
-        f"weights of {request.weight_bits} bits by row, losses made up for by others",
-        f"ranges by {name}",
-    ]
-    if n_equal:
-        done.append(f"channels equalised in {n_equal} places")
-    if floats:
-        done.append(f"{len(floats)} layers left float")
-    return Found(
-        model=model,
-        plain=plain,
-        network=network,
-        flows=best.flows,
-        floats=frozenset(node.name for one in floats for node in parts[one]),
-        losses=alone,
-        method="static int8, " + "; ".join(done),
-    )
+        floats, model = fewest_floats(
+            order, make, lambda model: _is_enough(job, trial, model), tell
+        )
+    return _Repaired(model=model, parts=parts, floats=floats, losses=alone)
+
+
+def _is_enough(job: Job, trial: Trial, model: onnx.ModelProto) -> bool:
+    """Whether a network does what is asked for, on the pictures of a trial."""
+    said, guard = trial.said(model), job.request.guard
+    if trial.reference.is_choice:
+        # Where float leads by less, too: few pictures stand for many.
+        least = 1 - (1 - guard.agreement) / 2
+        return agreement(trial.reference, said, SURE / 2) >= least
+    return noise_db(trial.reference, said) >= guard.sqnr_db + _SPARE_DB
 
 
 def _rounded(

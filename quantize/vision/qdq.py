@@ -26,6 +26,7 @@ from quantize.vision.observing import Flow
 Range = tuple[float, float]
 INT8, FLOAT = "int8", "float"
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear"}
+_LAYERS = {*WEIGHTED, "Relu", "Clip", "MaxPool", "Reshape", "Transpose", "Squeeze"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +41,9 @@ class Scheme:
     """Names of nodes that stay as they are."""
     only: frozenset[str] = frozenset()
     """Names of the only nodes that are quantized; all, where it is empty."""
+    is_layers: bool = False
+    """Whether only what has weights is quantized, and what hands on what it makes.
+    Sums, products and gates then stay float between layers."""
 
 
 def as_int8(network: Network, scheme: Scheme) -> onnx.ModelProto:
@@ -66,8 +70,10 @@ def as_int8(network: Network, scheme: Scheme) -> onnx.ModelProto:
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
         nodes_to_quantize=sorted(scheme.only),
-        nodes_to_exclude=sorted(scheme.floats),
-        op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
+        nodes_to_exclude=sorted(scheme.floats | _between(network, scheme)),
+        op_types_to_quantize=sorted(
+            _LAYERS if scheme.is_layers else {*QLinearOpsRegistry, *QDQRegistry}
+        ),
         extra_options={
             "ActivationSymmetric": False,
             "WeightSymmetric": True,
@@ -81,6 +87,18 @@ def as_int8(network: Network, scheme: Scheme) -> onnx.ModelProto:
     # The quantizer's own name and version are of no use to whoever compares bytes.
     found.producer_name, found.producer_version = "headside", ""
     return found
+
+
+def _between(network: Network, scheme: Scheme) -> frozenset[str]:
+    """Returns the products of two tensors that flow, where they stay float."""
+    if not scheme.is_layers:
+        return frozenset()
+    weighted = {node.name for node in network.weighted()}
+    return frozenset(
+        node.name
+        for node in network.nodes
+        if node.op_type in WEIGHTED and node.name not in weighted
+    )
 
 
 def _keep_float(model: onnx.ModelProto, names: Collection[str]) -> None:
@@ -127,11 +145,14 @@ def types_of(model: onnx.ModelProto, network: Network) -> dict[str, str]:
     """Returns what each node of a network is computed as once it is quantized.
 
     A node counts as int8 where all that flows into it, and its weight, comes out of a
-    scale.
+    scale, and what it makes goes into one; a layer may also make floats.
     """
     stored = {one.name for one in model.graph.initializer}
     weighted = {node.name for node in network.weighted()}
     made_by = {name: node.op_type for node in model.graph.node for name in node.output}
+    rounded = {
+        node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"
+    }
     there = {node.name: node for node in model.graph.node}
     found = {}
     for node in network.nodes:
@@ -143,6 +164,8 @@ def types_of(model: onnx.ModelProto, network: Network) -> dict[str, str]:
         is_all = flowing and all(made_by[name] in _QUANTIZED for name in flowing)
         if node.name in weighted and stored.intersection(now.input[:2]):
             is_all = False  # what it reads was in eight bits, and its weight is not
+        if node.name not in weighted and rounded.isdisjoint(now.output):
+            is_all = False
         found[node.name] = INT8 if is_all else FLOAT
     return found
 

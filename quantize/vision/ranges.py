@@ -7,13 +7,14 @@ tried on pictures that calibrate, all tensors by the same rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from quantize.child import Tell
-from quantize.vision.network import Floats, Network
+from quantize.vision.network import Network
 from quantize.vision.observing import Flow
 from quantize.vision.qdq import Range, Scheme, as_int8
 from quantize.vision.repair import Trial
@@ -88,17 +89,25 @@ _RULES: Mapping[str, Callable[[Flow], Range]] = {
 def best_ranges(
     network: Network,
     flows: Mapping[str, Flow],
-    steps: Mapping[str, Floats],
+    scheme: Scheme,
     trial: Trial,
     tell: Tell,
-) -> tuple[str, dict[str, Range], list[tuple[str, float]]]:
-    """Returns the ranges with the least noise, what they are called, and all tried."""
+) -> tuple[str, Scheme, list[tuple[str, float]]]:
+    """Returns a scheme whose ranges make the least noise, by which rule, and all tried.
+
+    Args:
+        network: With rounded weights.
+        flows: What flowed where nothing was rounded.
+        scheme: How it is quantized but for its ranges.
+        trial: On what.
+        tell: Told how many rules are done.
+    """
     tried: list[tuple[str, float]] = []
     found: dict[str, dict[str, Range]] = {}
     for n, (name, rule) in enumerate(_RULES.items()):
         tell(n, len(_RULES))
         found[name] = {tensor: rule(flow) for tensor, flow in flows.items()}
-        model = as_int8(network, Scheme(ranges=found[name], steps=steps))
+        model = as_int8(network, replace(scheme, ranges=found[name]))
         tried.append((name, trial.noise_db(model)))
     best, _ = max(tried, key=lambda one: one[1])
-    return best, found[best], tried
+    return best, replace(scheme, ranges=found[best]), tried

@@ -7,7 +7,7 @@ calibrate, which the judging ones do not share.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -71,11 +71,8 @@ def losses(
     found = {}
     for n, (name, nodes) in enumerate(parts.items()):
         tell(n, len(parts))
-        alone = Scheme(
-            ranges=scheme.ranges,
-            steps=scheme.steps,
-            only=with_bounds(whole, frozenset(node.name for node in nodes)),
-        )
+        names = frozenset(node.name for node in nodes)
+        alone = replace(scheme, only=with_bounds(whole, names))
         db = trial.noise_db(as_int8(mixed(whole, small, nodes), alone), _N_ALONE)
         found[name] = float(10 ** (-db / 10))
     return found

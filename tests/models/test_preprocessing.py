@@ -41,6 +41,7 @@ def by_hand(pixels: Pixels, how: Preprocessing, row: int, column: int) -> list[f
             height=1,
             width=4096,
             resize="pad",
+            fill=(0, 127, 255),
             keep=0.1 + 0.2,
             filter="nearest",
             order="bgr",
@@ -113,6 +114,15 @@ def test_pad_leaves_black_beside_it() -> None:
 
     assert np.array_equal(found[:4], pixels)
     assert not found[4:].any()
+
+
+def test_pad_fills_with_what_is_asked_for() -> None:
+    how = Preprocessing(height=8, width=8, resize="pad", fill=(1, 2, 3))
+
+    found = how.placed(np.full((4, 8, 3), 200, np.uint8))
+
+    assert (found[:4] == 200).all()
+    assert (found[4:] == (1, 2, 3)).all()
 
 
 def test_pad_leaves_a_line_of_what_is_very_long() -> None:
@@ -202,6 +212,10 @@ def test_crop_asks_for_nothing_outside_of_the_picture(
         ("size = [8, 8]\nkeep = nan", "keep"),
         ("size = [8, 8]\nkeep = true", "keep"),
         ('size = [8, 8]\nkeep = "all"', "keep"),
+        ("size = [8, 8]\nfill = 0", "fill"),
+        ("size = [8, 8]\nfill = [0, 0, 256]", "fill"),
+        ("size = [8, 8]\nfill = [-1, 0, 0]", "fill"),
+        ("size = [8, 8]\nfill = [0.5, 0, 0]", "fill"),
         ("size = [8, 8]\nscale = 0", "scale"),
         ("size = [8, 8]\nscale = -1.0", "scale"),
         ("size = [8, 8]\nscale = nan", "scale"),

@@ -457,9 +457,9 @@ def test_the_range_with_the_least_divergence_leaves_out_what_is_rare() -> None:
     assert found(even) == pytest.approx((-1, 1), abs=0.02)
 
 
-def test_what_follows_a_layer_is_quantized_with_it() -> None:
-    """Two convolutions with what is between them, summed up behind the second."""
-    weight = np.ones((2, 2, 1, 1), np.float32)
+def gated() -> Network:
+    """Two convolutions with a gate between them, summed up behind the second."""
+    random = np.random.default_rng(6)
     made = [
         helper.make_node("Conv", ["x", "w"], ["a"], "first"),
         helper.make_node("Sigmoid", ["a"], ["b"], "gate"),
@@ -467,20 +467,47 @@ def test_what_follows_a_layer_is_quantized_with_it() -> None:
         helper.make_node("Conv", ["c", "w"], ["d"], "second"),
         helper.make_node("Add", ["c", "d"], ["y"], "sum"),
     ]
-    gated = Network(
-        helper.make_model(
-            helper.make_graph(
-                made,
-                "gated",
-                [helper.make_tensor_value_info("x", 1, [1, 2, 4, 4])],
-                [helper.make_tensor_value_info("y", 1, [1, 2, 4, 4])],
-                [numpy_helper.from_array(weight, "w")],
-            )
-        )
+    weight = random.normal(0, 1, (2, 2, 1, 1)).astype(np.float32)
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        made,
+        "gated",
+        [value("x", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [value("y", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [numpy_helper.from_array(weight, "w")],
     )
-    types = {node.name: INT8 for node in gated.nodes} | {"gate": FLOAT}
+    opsets = [helper.make_opsetid("", 17)]
+    return Network(helper.make_model(graph, opset_imports=opsets, ir_version=8))
 
-    parts = parts_of(gated, types)
+
+@pytest.mark.parametrize("is_layers", [False, True])
+def test_layers_alone_leave_gates_and_sums_float(is_layers: bool) -> None:
+    net = gated()
+    inputs = pictures(8, 2, 4)
+    ranges = {
+        name: one.range
+        for name, one in observe(net, [{"x": x} for x in inputs], 1, silent).items()
+    }
+
+    model = as_int8(net, Scheme(ranges=ranges, is_layers=is_layers))
+
+    between = FLOAT if is_layers else INT8
+    assert types_of(model, net) == {
+        "first": INT8,
+        "second": INT8,
+        "gate": between,
+        "gated": between,
+        "sum": between,
+    }
+    wanted, found = computed(net.model, inputs[0]), computed(model, inputs[0])
+    assert 0 < np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+def test_what_follows_a_layer_is_quantized_with_it() -> None:
+    net = gated()
+    types = {node.name: INT8 for node in net.nodes} | {"gate": FLOAT}
+
+    parts = parts_of(net, types)
 
     assert {name: [one.name for one in part] for name, part in parts.items()} == {
         "first": ["first", "gated"],
