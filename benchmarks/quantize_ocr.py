@@ -32,6 +32,8 @@ FINDING, READING = "ch_PP-OCRv4_det_infer.onnx", "ch_PP-OCRv4_rec_infer.onnx"
 PHOTOGRAPHS = "photographs"
 N_CALIBRATING, N_JUDGING, N_READ = 60, 48, 120
 """Signs; each line of them is a picture for the second network."""
+_SQNR_DB = 24.0
+"""Of what is found: a line that begins a pixel further left is read otherwise."""
 _LICENCE = "Apache-2.0"
 
 
@@ -113,7 +115,7 @@ def _quantized(
             threads=threads,
             is_whole=True,
             licence=_LICENCE,
-            guard=Guard(float_share=1.0),
+            guard=Guard(sqnr_db=_SQNR_DB),
         ),
         Stage(),
     )

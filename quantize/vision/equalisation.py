@@ -17,7 +17,7 @@ one side and divided by it on the other: the network computes the same (Nagel et
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,13 +60,14 @@ def equalise(network: Network, flows: Mapping[str, Flow]) -> tuple[Network, int]
     """
     changed, n_changed = network.copy(), 0
     for space in _spaces(network, flows):
-        factors = _factors(changed, space, flows)
+        read = [flows[node.input[0]] for node in space.readers]
+        factors = factors_for(changed, space.readers, read)
         if factors is None:
             continue
         for node in space.makers:
-            _scale_rows(changed, node, factors)
+            scale_rows(changed, node, factors)
         for node in space.readers:
-            _scale_columns(changed, node, np.float32(1) / factors)
+            scale_columns(changed, node, np.float32(1) / factors)
         n_changed += 1
     return changed, n_changed
 
@@ -108,7 +109,7 @@ def _spaces(network: Network, flows: Mapping[str, Flow]) -> list[Space]:
         if _is_elementwise(network, node, flows):
             if node.op_type == "Clip" and _is_bounded(network, node):
                 space(node.output[0]).is_fixed = True
-        elif _is_scalable(network, node):
+        elif is_scalable(network, node):
             space(node.input[0]).readers.append(node)
             space(node.output[0]).makers.append(node)
         else:
@@ -141,7 +142,7 @@ def _is_elementwise(
     return len(sizes) == 1 and 0 not in sizes and 1 not in sizes
 
 
-def _is_scalable(network: Network, node: onnx.NodeProto) -> bool:
+def is_scalable(network: Network, node: onnx.NodeProto) -> bool:
     """Whether rows and columns of a node's weight can take factors."""
     names = node.input[1:]
     if node.op_type not in ("Conv", "Gemm") or not all(map(network.is_stored, names)):
@@ -165,18 +166,25 @@ def _is_bounded(network: Network, node: onnx.NodeProto) -> bool:
     )
 
 
-def _factors(
-    network: Network, space: Space, flows: Mapping[str, Flow]
+def factors_for(
+    network: Network, readers: Sequence[onnx.NodeProto], read: Sequence[Flow]
 ) -> Floats | None:
-    """Returns (channels,) what each is multiplied by; none where nothing is won."""
-    read = [flows[node.input[0]] for node in space.readers]
-    sizes = np.max([_size(one) / _size(one).max().clip(1e-30) for one in read], axis=0)
+    """Returns (channels,) what each is multiplied by; none where nothing is won.
+
+    Args:
+        network: Float.
+        readers: Layers that read the channels.
+        read: What each of them reads.
+    """
+    sizes = np.max(
+        [size_of(one) / size_of(one).max().clip(1e-30) for one in read], axis=0
+    )
     best, best_noise = None, np.inf
     for power in _POWERS:
         factors = (1 / sizes.clip(1 / _MOST)) ** np.float32(power)
         noise = sum(
             _noise(network, node, flow, factors)
-            for node, flow in zip(space.readers, read, strict=True)
+            for node, flow in zip(readers, read, strict=True)
         )
         if noise < best_noise * (1 if best is None else 0.99):
             best, best_noise = (None if power == 0 else factors), noise
@@ -185,7 +193,7 @@ def _factors(
     return best
 
 
-def _size(flow: Flow) -> Floats:
+def size_of(flow: Flow) -> Floats:
     """Returns (channels,) how far each reaches from zero."""
     found: Floats = np.maximum(np.abs(flow.low), np.abs(flow.high))
     return found
@@ -228,7 +236,7 @@ def _columns(network: Network, node: onnx.NodeProto) -> Floats:
     return weight.reshape(*weight.shape[:2], -1)
 
 
-def _scale_rows(network: Network, node: onnx.NodeProto, factors: Floats) -> None:
+def scale_rows(network: Network, node: onnx.NodeProto, factors: Floats) -> None:
     """Multiplies what a node makes."""
     weight = network.weight(node.input[1])
     at = 0 if node.op_type == "Conv" or attribute(node, "transB", 0) else 1
@@ -237,7 +245,7 @@ def _scale_rows(network: Network, node: onnx.NodeProto, factors: Floats) -> None
         network.replace(node.input[2], network.weight(node.input[2]) * factors)
 
 
-def _scale_columns(network: Network, node: onnx.NodeProto, factors: Floats) -> None:
+def scale_columns(network: Network, node: onnx.NodeProto, factors: Floats) -> None:
     """Multiplies what a node reads."""
     weight = network.weight(node.input[1])
     at = 1 if node.op_type == "Conv" or attribute(node, "transB", 0) else 0

@@ -33,6 +33,7 @@ from quantize.vision.repair import (
     parts_of,
 )
 from quantize.vision.rounding import gather, rounded, scales
+from quantize.vision.spreading import spread
 
 _N_TRIED = 192
 """Pictures on which choices are tried."""
@@ -97,7 +98,7 @@ def quantized(job: Job) -> Found:
         with clock.at("comparing"):
             if trial.noise_db(equal.as_is()) > trial.noise_db(best.as_is()):
                 best, n_equal = equal, n_changed
-    rule, scheme = _scheme(job, best, trial)
+    best, rule, scheme = _scheme(job, best, feeds, trial)
     found = _repaired(job, best, scheme, trial)
     done = [
         f"weights of {request.weight_bits} bits by row, losses made up for by others",
@@ -106,7 +107,7 @@ def quantized(job: Job) -> Found:
     if n_equal:
         done.append(f"channels equalised in {n_equal} places")
     if scheme.is_layers:
-        done.append("sums, products and gates between layers float")
+        done.append("channels spread; sums, products and gates between layers float")
     if found.floats:
         done.append(f"{len(found.floats)} layers left float")
     parts = found.parts
@@ -121,24 +122,36 @@ def quantized(job: Job) -> Found:
     )
 
 
-def _scheme(job: Job, best: _Rounded, trial: Trial) -> tuple[str, Scheme]:
-    """Returns how it is quantized, and the rule for its ranges.
+def _scheme(
+    job: Job,
+    best: _Rounded,
+    feeds: Sequence[Mapping[str, Array]],
+    trial: Trial,
+) -> tuple[_Rounded, str, Scheme]:
+    """Returns what is quantized, by which rule its ranges are, and how.
 
     All that onnxruntime has in eight bits is quantized where that does; otherwise
-    layers alone, if that loses less.
+    layers alone, with channels spread around what is between them, if that loses less.
     """
     clock, tell = job.clock, job.clock.stage.tell
     scheme = Scheme(ranges={}, steps=best.steps)
     with clock.at("choosing ranges"):
         rule, scheme, tried = best_ranges(best.small, best.flows, scheme, trial, tell)
-        if not _is_enough(job, trial, as_int8(best.small, scheme)):
-            layers = replace(scheme, is_layers=True)
-            found = best_ranges(best.small, best.flows, layers, trial, tell)
-            if dict(found[2])[found[0]] > dict(tried)[rule] + _WORTH_DB:
-                rule, scheme, tried = found
+        is_enough = _is_enough(job, trial, as_int8(best.small, scheme))
+    if not is_enough:
+        with clock.at("spreading channels"):
+            network, _ = spread(best.network, best.flows)
+            flows = observe(network, feeds, job.request.threads, tell)
+        other = _rounded(job, network, flows, feeds)
+        layers = Scheme(ranges={}, steps=other.steps, is_layers=True)
+        with clock.at("choosing ranges"):
+            found = best_ranges(other.small, flows, layers, trial, tell)
+        if dict(found[2])[found[0]] > dict(tried)[rule] + _WORTH_DB:
+            best = other
+            rule, scheme, tried = found
     told = ", ".join(f"{what} {noise:.1f} dB" for what, noise in tried)
     job.notes.append(f"Signal by noise by the rule for ranges: {told}.")
-    return rule, scheme
+    return best, rule, scheme
 
 
 def _repaired(job: Job, best: _Rounded, scheme: Scheme, trial: Trial) -> _Repaired:

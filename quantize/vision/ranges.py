@@ -6,15 +6,16 @@ tried on pictures that calibrate, all tensors by the same rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from quantize.child import Tell
-from quantize.vision.network import Network
+from quantize.vision.network import Network, attribute
 from quantize.vision.observing import Flow
 from quantize.vision.qdq import Range, Scheme, as_int8
 from quantize.vision.repair import Trial
@@ -24,6 +25,9 @@ _N_BINS, _N_LEVELS = 2048, 128
 _N_TRIED = 64
 """Thresholds."""
 _LEAST = 1e-9
+_ALL: Range = (-np.inf, np.inf)
+_FLAT_SIGMOID = 8.0
+"""Beyond which sigmoid is within 0.0004 of 0 or 1."""
 
 
 def within(flow: Flow, share: float, reach: float) -> Range:
@@ -104,10 +108,89 @@ def best_ranges(
     """
     tried: list[tuple[str, float]] = []
     found: dict[str, dict[str, Range]] = {}
+    used = useful(network)
     for n, (name, rule) in enumerate(_RULES.items()):
         tell(n, len(_RULES))
-        found[name] = {tensor: rule(flow) for tensor, flow in flows.items()}
+        found[name] = {
+            tensor: _inside(rule(flow), used.get(tensor, _ALL))
+            for tensor, flow in flows.items()
+        }
         model = as_int8(network, replace(scheme, ranges=found[name]))
         tried.append((name, trial.noise_db(model)))
     best, _ = max(tried, key=lambda one: one[1])
     return best, replace(scheme, ranges=found[best]), tried
+
+
+def useful(network: Network) -> dict[str, Range]:
+    """Returns outside of which numbers make no difference, by tensor.
+
+    Hard swish, x clip(x + 3, 0, 6) / 6, is nothing for all below -3, and layers make
+    much that lies there: eight bits are better spent on the rest. The same goes for
+    swish, sigmoid and hard sigmoid, as far as they are flat.
+    """
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in network.nodes:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    found = {}
+    for name, nodes in readers.items():
+        if name in network.outputs:
+            continue
+        if len(nodes) == 1 and nodes[0].op_type in _FLAT:
+            found[name] = _FLAT[nodes[0].op_type](nodes[0])
+        products = [node for node in nodes if node.op_type == "Mul"]
+        if len(nodes) == 2 and len(products) == 1:
+            (other,) = [one for one in products[0].input if one != name] or [name]
+            low = _gate_shuts_at(network, other, name)
+            if low is not None:
+                found[name] = (low, np.inf)
+    return found
+
+
+def _gate_shuts_at(network: Network, gate: str, of: str) -> float | None:
+    """Returns below which a gate that is made of a tensor is zero; None if it is not.
+
+    A gate is (hard) sigmoid of the tensor, or clip(x + c, 0, any) times any constant.
+    """
+    node = network.made_by(gate)
+    while node is not None and node.op_type in ("Mul", "Div"):
+        flowing = [one for one in node.input if not network.is_stored(one)]
+        node = network.made_by(flowing[0]) if len(flowing) == 1 else None
+    if node is None:
+        return None
+    if node.op_type in _FLAT and node.input[0] == of:
+        return _FLAT[node.op_type](node)[0]
+    if node.op_type != "Clip" or _constant(network, node.input[1:2]) != 0:
+        return None
+    added = network.made_by(node.input[0])
+    if added is None or added.op_type != "Add" or of not in added.input:
+        return None
+    shift = _constant(network, [one for one in added.input if one != of])
+    return None if shift is None else -shift
+
+
+def _constant(network: Network, names: Sequence[str]) -> float | None:
+    """Returns a single number that is stored; None where there is none."""
+    if len(names) != 1 or not network.is_stored(names[0]):
+        return None
+    array = network.weight(names[0])
+    return float(array.reshape(())) if array.size == 1 else None
+
+
+def _of_hard_sigmoid(node: onnx.NodeProto) -> Range:
+    """Returns where max(0, min(1, alpha x + beta)) is neither 0 nor 1."""
+    alpha = float(attribute(node, "alpha", 0.2))
+    beta = float(attribute(node, "beta", 0.5))
+    return (-beta / alpha, (1 - beta) / alpha) if alpha > 0 else _ALL
+
+
+_FLAT: Mapping[str, Callable[[onnx.NodeProto], Range]] = {
+    "Sigmoid": lambda _: (-_FLAT_SIGMOID, _FLAT_SIGMOID),
+    "HardSigmoid": _of_hard_sigmoid,
+}
+
+
+def _inside(one: Range, other: Range) -> Range:
+    """Returns what two ranges share; the first where that is nothing."""
+    low, high = max(one[0], other[0]), min(one[1], other[1])
+    return (low, high) if low < high else one

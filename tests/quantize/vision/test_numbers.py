@@ -17,9 +17,10 @@ from quantize.vision.evaluation import Said, agreement, findings, noise_db, samp
 from quantize.vision.network import Floats, Network, multiply_adds
 from quantize.vision.observing import Flow, observe
 from quantize.vision.qdq import FLOAT, INT8, Scheme, as_int8, float_share, types_of
-from quantize.vision.ranges import least_divergent
+from quantize.vision.ranges import least_divergent, useful
 from quantize.vision.repair import fewest_floats, parts_of
 from quantize.vision.rounding import Together, _seen, gather, rounded, scales
+from quantize.vision.spreading import spread
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
@@ -501,6 +502,51 @@ def test_layers_alone_leave_gates_and_sums_float(is_layers: bool) -> None:
     }
     wanted, found = computed(net.model, inputs[0]), computed(model, inputs[0])
     assert 0 < np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+def test_channels_spread_around_gates_lose_less() -> None:
+    """Hard swish between layers, and a channel that is far larger than others."""
+    random = np.random.default_rng(7)
+    large = np.array([1, 1, 1, 40], np.float32)[:, None, None, None]
+    weights: dict[str, npt.NDArray[Any]] = {
+        "w0": random.normal(0, 1, (4, 2, 1, 1)).astype(np.float32) * large,
+        "w1": random.normal(0, 1, (4, 1, 3, 3)).astype(np.float32) / large,
+        "w2": random.normal(0, 1, (3, 4, 1, 1)).astype(np.float32),
+        "three": np.array(3, np.float32),
+        "six": np.array(6, np.float32),
+        "zero": np.array(0, np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"]),
+        helper.make_node("Add", ["a", "three"], ["b"]),
+        helper.make_node("Clip", ["b", "zero", "six"], ["c"]),
+        helper.make_node("Mul", ["a", "c"], ["d"]),
+        helper.make_node("Div", ["d", "six"], ["e"]),
+        helper.make_node("Conv", ["e", "w1"], ["f"], group=4, pads=[1] * 4),
+        helper.make_node("Sigmoid", ["f"], ["g"]),
+        helper.make_node("Mul", ["f", "g"], ["h"]),
+        helper.make_node("Conv", ["h", "w2"], ["y"]),
+    ]
+    net = network(nodes, weights, (1, 2, 16, 16))
+    inputs = pictures(8, 2, 16)
+    feeds = [{"x": x} for x in inputs]
+    flows = observe(net, feeds, 1, silent)
+
+    even, n_changed = spread(net, flows)
+
+    assert n_changed == 4  # what both of the first make, and what both of the last read
+    wanted = Said([[computed(net.model, x)] for x in inputs])
+    assert noise_db(wanted, Said([[computed(even.model, x)] for x in inputs])) > 90
+    assert useful(net) == {"a": (-3, np.inf), "f": (-8, np.inf)}
+
+    def noise(of: Network) -> float:
+        ranges = {
+            name: one.range for name, one in observe(of, feeds, 1, silent).items()
+        }
+        model = as_int8(of, Scheme(ranges=ranges, is_layers=True))
+        return noise_db(wanted, Said([[computed(model, x)] for x in inputs]))
+
+    assert noise(even) > noise(net) + 6
 
 
 def test_what_follows_a_layer_is_quantized_with_it() -> None:
