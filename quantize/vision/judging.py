@@ -89,7 +89,7 @@ def _judged(job: Job, found: Found, folder: Path) -> ArtifactReport:
     with clock.at("timing"):
         timings = _timings(job, found.model, pictures[0])
     figures = findings(reference, ours, sources)
-    types = types_of(found.model, job.network)
+    types = types_of(found.model, found.network)
     work = work_of(found.network, found.flows)
     share = float_share(found.network, types, work)
     figures.append(

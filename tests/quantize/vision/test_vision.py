@@ -30,7 +30,7 @@ from quantize.errors import QuantizeError
 from quantize.stage import Stage
 from quantize.vision.job import MODEL, Guard, Request
 from quantize.vision.vision import quantize_vision
-from tests.quantize.vision.conftest import SIDE
+from tests.quantize.vision.conftest import SIDE, export
 
 N = 64
 
@@ -99,6 +99,47 @@ def test_whole_photographs_are_neither_cut_nor_mirrored(request_: Request) -> No
 
     assert [one.n for one in report.inputs] == [24, 12]
     assert {one.name: one.n for one in report.findings}["agreement_all"] == 12
+
+
+class Gated(nn.Module):
+    """Hard swish, squeeze and excite, and channels of very different size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, 2, 1)
+        self.second = nn.Conv2d(8, 8, 3, 1, 1, groups=8)
+        self.squeeze = nn.Conv2d(8, 8, 1)
+        self.last = nn.Conv2d(8, 2, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        swish, gate = nn.functional.hardswish, nn.functional.hardsigmoid
+        x = swish(self.second(swish(self.first(image))))
+        found: torch.Tensor = self.last(x * gate(self.squeeze(x.mean((2, 3), True))))
+        return found
+
+
+def test_gates_stay_float_and_channels_are_spread(
+    request_: Request, tmp_path: Path
+) -> None:
+    torch.manual_seed(2)
+    network = Gated()
+    with torch.no_grad():
+        network.first.weight[0] *= 300
+        network.second.weight[0] /= 300
+        network.last.bias.zero_()
+    source = export(network, tmp_path / "gated.onnx")
+    guard = Guard(sqnr_db=30, float_share=1.0)
+
+    report = quantize_vision(
+        replace(request_, source=str(source), guard=guard), Stage()
+    )
+
+    assert "channels spread" in report.method
+    found = {one.name: one.value for one in report.findings}
+    assert found["sqnr"] >= 30
+    assert found["float_share"] == 0
+    (plain,) = [way for way in report.ways if way.name.startswith("plain")]
+    assert {one.name: one.value for one in plain.findings}["sqnr"] < 10
 
 
 def test_two_models_beside_their_source(request_: Request, tmp_path: Path) -> None:
