@@ -18,6 +18,7 @@ from quantize.vision.qdq import (
     Scheme,
     as_int8,
     cost_of,
+    in_order,
     plain_int8,
     types_of,
     with_bounds,
@@ -112,7 +113,7 @@ def quantized(job: Job) -> Found:
         done.append(f"{len(found.floats)} layers left float")
     parts = found.parts
     return Found(
-        model=found.model,
+        model=in_order(found.model),
         plain=plain_int8(job.network, flows),
         network=best.network,
         flows=best.flows,

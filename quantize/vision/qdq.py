@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
+from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
@@ -132,6 +133,17 @@ def _keep_float(model: onnx.ModelProto, names: Collection[str]) -> None:
         nodes.extend(
             apart[name] for name in node.output if name in apart and name not in ends
         )
+
+
+def in_order(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns a model with every node behind those that it needs, as ONNX wants it.
+
+    The quantizer leaves scales at the end, which onnxruntime takes, and others do not.
+    """
+    sorted_ = ONNXModel(model)
+    sorted_.topological_sort()
+    found: onnx.ModelProto = sorted_.model
+    return found
 
 
 def plain_int8(network: Network, flows: Mapping[str, Flow]) -> onnx.ModelProto:
