@@ -115,7 +115,7 @@ def _quantized(
             threads=threads,
             is_whole=True,
             licence=_LICENCE,
-            guard=Guard(sqnr_db=_SQNR_DB),
+            guard=Guard(agreement=0.97, sqnr_db=_SQNR_DB, float_share=1.0),
         ),
         Stage(),
     )
