@@ -188,7 +188,7 @@ def test_products_are_left_in_float_until_it_is_good_enough(folder: Path) -> Non
         type_: [one.loss for one in report.nodes if one.type == type_ and one.loss]
         for type_ in ("float", "int8")
     }
-    assert min(losses["float"]) >= max(losses["int8"], default=0)
+    assert min(losses["float"]) >= max(losses["int8"])
     assert not [one for one in before.nodes if one.type == "float"]
 
 
