@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import load_now
+from benchmarks.measure import PHOTOGRAPHS, load_now, photographs
 from benchmarks.planted import make
 from models.store import Store
 from quantize.artifact import PAGE, REPORT, ArtifactReport, Way
@@ -39,7 +39,7 @@ from quantize.stage import Stage
 from quantize.vision.job import Guard, Request
 from quantize.vision.vision import quantize_vision
 
-PHOTOGRAPHS, EFFICIENTNET = "photographs", "efficientnet-lite0"
+EFFICIENTNET = "efficientnet-lite0"
 WEIGHTS = "efficientnet-lite0-57934424.pth"
 CALIBRATING = (
     *("chelsea.png", "coffee.png", "hubble_deep_field.jpg", "ihc.png", "rocket.jpg"),
@@ -173,9 +173,8 @@ def _some(folder: Path, *, is_calibrating: bool) -> Path:
     """Returns a folder with the photographs of one use."""
     found = folder / ("calibration" if is_calibrating else "evaluation")
     found.mkdir(exist_ok=True)
-    for path in Store.default().path(PHOTOGRAPHS).iterdir():
-        is_picture = path.suffix in (".png", ".jpg")
-        if is_picture and (path.name in CALIBRATING) == is_calibrating:
+    for path in photographs(Store.default()):
+        if (path.name in CALIBRATING) == is_calibrating:
             link = found / path.name
             if not link.exists():
                 link.symlink_to(path)

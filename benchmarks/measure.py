@@ -26,6 +26,7 @@ CLIP_NAMES: tuple[str, ...] = (
     "0075d273-51bb-47cb-b323-4437bd0de029",
 )
 RECORDINGS = "speech-pocketsphinx"
+PHOTOGRAPHS = "photographs"
 BUSY_LOAD = 0.5
 
 
@@ -72,6 +73,12 @@ def load_now() -> float:
     if load > BUSY_LOAD:
         print(f"warning: the load is {load:.2f}; close what is busy", file=sys.stderr)
     return round(load, 2)
+
+
+def photographs(store: Store) -> list[Path]:
+    """Returns the photographs of the store, by name."""
+    folder = store.path(PHOTOGRAPHS)
+    return sorted(one for one in folder.iterdir() if one.suffix in (".png", ".jpg"))
 
 
 def recordings(store: Store) -> dict[str, tuple[str, Path]]:

@@ -19,6 +19,7 @@ from typing import Any
 import onnx
 from PIL import Image
 
+from benchmarks.measure import photographs
 from benchmarks.signs import FINDS, READS, WORDS, Reader, Sign, signs
 from models.preprocessing import Pixels, Preprocessing, save_preprocessing
 from models.store import Store
@@ -29,7 +30,6 @@ from quantize.vision.vision import quantize_vision
 
 SOURCE = "rapidocr-ppocr-v4"
 FINDING, READING = "ch_PP-OCRv4_det_infer.onnx", "ch_PP-OCRv4_rec_infer.onnx"
-PHOTOGRAPHS = "photographs"
 N_CALIBRATING, N_JUDGING, N_READ = 60, 48, 120
 """Signs; each line of them is a picture for the second network."""
 _SQNR_DB = 24.0
@@ -80,12 +80,8 @@ def measure_ocr(threads: int, folder: Path) -> dict[str, Any]:
 def _signs(use: str, n: int, seed: int) -> list[Sign]:
     """Returns signs; what calibrates shares neither words nor photographs."""
     at = 0 if use == "calibration" else 1
-    photographs = sorted(
-        path
-        for path in Store.default().path(PHOTOGRAPHS).iterdir()
-        if path.suffix in (".png", ".jpg")
-    )
-    return list(signs(photographs[at::2], WORDS[at::2], n, seed=seed))
+    behind = photographs(Store.default())
+    return list(signs(behind[at::2], WORDS[at::2], n, seed=seed))
 
 
 def _reader(finds: Path, reads: Path, threads: int) -> Reader:

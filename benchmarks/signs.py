@@ -8,7 +8,6 @@ each with the second.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from models.pictures import load_pixels
 from models.preprocessing import Pixels, Preprocessing
 from quantize.onnx_session import Array, open_session, run
+from quantize.vision.evaluation import as_ctc
 
 SIZES = (18, 22, 27, 33, 40, 48)
 """Heights of letters, in pixels."""
@@ -192,9 +192,7 @@ class Reader:
     def line(self, pixels: Pixels) -> str:
         """Returns the text of a line."""
         (steps,) = self._given(self._reads, READS.prepared(pixels))
-        path = steps[0].argmax(axis=-1)
-        classes = [one for one, _ in itertools.groupby(path) if one]
-        return "".join(self._letters[one] for one in classes)
+        return "".join(self._letters[one] for one in as_ctc(steps[0]))
 
     def _given(self, session: InferenceSession, array: Array) -> list[Array]:
         return run(session, {session.get_inputs()[0].name: array})

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from quantize.artifact import Way
-from quantize.asr.comparison import beside, paired
+from quantize.artifact import Finding, Way
+from quantize.asr.comparison import findings, paired, real_time_factor
 from quantize.asr.inspection import is_ctranslate2
 from quantize.asr.listening import SOURCE, listen
 from quantize.asr.recordings import load_recordings
@@ -69,7 +69,14 @@ def compared(
         Way(
             name=name,
             n_bytes=one.n_bytes,
-            findings=beside(heard, paired(heard, recordings, name), name),
+            findings=[
+                *findings(heard, paired(heard, recordings, name), name),
+                Finding(
+                    name="real_time_factor",
+                    value=real_time_factor(heard, name),
+                    told="Seconds for a second of speech.",
+                ),
+            ],
         )
         for name, one in zip(models, files[1:], strict=True)
     ]

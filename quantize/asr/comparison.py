@@ -98,31 +98,17 @@ def word_error(pairs: Sequence[Pair]) -> Finding:
     )
 
 
-def findings(heard: Sequence[Heard], pairs: Sequence[Pair]) -> list[Finding]:
-    """Returns all that is known of what the one that was made hears."""
+def findings(
+    heard: Sequence[Heard], pairs: Sequence[Pair], who: str = THIS
+) -> list[Finding]:
+    """Returns all that is known of what a model hears, beside the source."""
     return [
         word_error(pairs),
         *_shifts(pairs),
-        _identical(heard, pairs),
-        *_edits(pairs),
-        *_apart(heard, THIS),
-        *_true(pairs),
-    ]
-
-
-def beside(heard: Sequence[Heard], pairs: Sequence[Pair], who: str) -> list[Finding]:
-    """Returns what is known of what any model hears."""
-    return [
-        word_error(pairs),
-        *_shifts(pairs),
+        *_identical(heard, pairs),
         *_edits(pairs),
         *_apart(heard, who),
         *_true(pairs),
-        Finding(
-            name="real_time_factor",
-            value=real_time_factor(heard, who),
-            told="Seconds for a second of speech.",
-        ),
     ]
 
 
@@ -200,17 +186,22 @@ def quantile_interval(groups: Sequence[Sequence[float]], share: float) -> Interv
     return Interval(mean=whole, low=float(low), high=float(high))
 
 
-def _identical(heard: Sequence[Heard], pairs: Sequence[Pair]) -> Finding:
+def _identical(heard: Sequence[Heard], pairs: Sequence[Pair]) -> list[Finding]:
+    """Returns how often the source's own eight bits say the same, if they listened."""
     texts = {one.sound: one.text for one in heard if one.who == IN_RUNTIME}
+    if not texts:
+        return []
     same = [one.other.text == texts[one.recording.sha256] for one in pairs]
-    return Finding(
-        name="identical_to_runtime",
-        value=sum(same) / len(same),
-        unit="share",
-        n=len(same),
-        told="Recordings with the same text, to the letter, as the source with the "
-        "eight bits that CTranslate2 makes of it on loading.",
-    )
+    return [
+        Finding(
+            name="identical_to_runtime",
+            value=sum(same) / len(same),
+            unit="share",
+            n=len(same),
+            told="Recordings with the same text, to the letter, as the source with the "
+            "eight bits that CTranslate2 makes of it on loading.",
+        )
+    ]
 
 
 def _edits(pairs: Sequence[Pair]) -> list[Finding]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.pack_file import pack_names
 from quantize.artifact import Way
-from quantize.child import Tell
+from quantize.child import Tell, in_silence
 from quantize.encoder.building import build_encoder
 from quantize.encoder.making import standard
 from quantize.encoder.publishing import MODEL
@@ -40,7 +40,7 @@ def compared(
     encoder = load_encoder(reference)
     sentences = load_sentences(pack_names(), evaluation=evaluation)
     texts = sentences.texts(Use.EVALUATION)
-    source = build_encoder(encoder.shape, read_weights(encoder, lambda *_: None))
+    source = build_encoder(encoder.shape, read_weights(encoder, in_silence))
     first = standard(
         Reader(source, encoder.pieces, threads=threads),
         sentences,

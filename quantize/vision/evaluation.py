@@ -68,12 +68,7 @@ class Said:
         """
         if self.is_classes:
             return [(int(one),) for one in self.logits.argmax(axis=1)]
-        found = []
-        for (steps,) in self.outputs:
-            path = steps[0].argmax(axis=-1)
-            is_new = np.append(True, path[1:] != path[:-1])
-            found.append(tuple(map(int, path[is_new & (path != 0)])))
-        return found
+        return [as_ctc(steps[0]) for (steps,) in self.outputs]
 
     @cached_property
     def lead(self) -> Numbers:
@@ -93,6 +88,17 @@ class Said:
         """Returns whether another chooses the same, (pictures,)."""
         pairs = zip(self.chosen, other.chosen, strict=True)
         return np.array([ours == theirs for ours, theirs in pairs])
+
+
+def as_ctc(steps: Array) -> tuple[int, ...]:
+    """Returns the classes that CTC reads: repeated ones once, class 0 for none.
+
+    Args:
+        steps: (steps, classes)
+    """
+    path = steps.argmax(axis=-1)
+    is_new = np.append(True, path[1:] != path[:-1])
+    return tuple(map(int, path[is_new & (path != 0)]))
 
 
 def _are_certain(rows: Array) -> bool:

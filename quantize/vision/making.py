@@ -147,10 +147,11 @@ def _scheme(
         layers = Scheme(ranges={}, steps=other.steps, is_layers=True)
         with clock.at("choosing ranges"):
             found = best_ranges(other.small, flows, layers, trial, tell)
-        if dict(found[2])[found[0]] > dict(tried)[rule] + _WORTH_DB:
+        another, _, noises = found
+        if noises[another] > tried[rule] + _WORTH_DB:
             best = other
             rule, scheme, tried = found
-    told = ", ".join(f"{what} {noise:.1f} dB" for what, noise in tried)
+    told = ", ".join(f"{what} {noise:.1f} dB" for what, noise in tried.items())
     job.notes.append(f"Signal by noise by the rule for ranges: {told}.")
     return best, rule, scheme
 

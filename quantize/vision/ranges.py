@@ -96,7 +96,7 @@ def best_ranges(
     scheme: Scheme,
     trial: Trial,
     tell: Tell,
-) -> tuple[str, Scheme, list[tuple[str, float]]]:
+) -> tuple[str, Scheme, dict[str, float]]:
     """Returns a scheme whose ranges make the least noise, by which rule, and all tried.
 
     Args:
@@ -106,7 +106,7 @@ def best_ranges(
         trial: On what.
         tell: Told how many rules are done.
     """
-    tried: list[tuple[str, float]] = []
+    tried: dict[str, float] = {}
     found: dict[str, dict[str, Range]] = {}
     used = useful(network)
     for n, (name, rule) in enumerate(_RULES.items()):
@@ -116,8 +116,8 @@ def best_ranges(
             for tensor, flow in flows.items()
         }
         model = as_int8(network, replace(scheme, ranges=found[name]))
-        tried.append((name, trial.noise_db(model)))
-    best, _ = max(tried, key=lambda one: one[1])
+        tried[name] = trial.noise_db(model)
+    best = max(tried, key=tried.__getitem__)
     return best, replace(scheme, ranges=found[best]), tried
 
 

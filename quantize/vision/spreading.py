@@ -10,7 +10,7 @@ how far to go follows from the noise that is expected, as for equalisation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -43,21 +43,22 @@ def spread(network: Network, flows: Mapping[str, Flow]) -> tuple[Network, int]:
     for node in changed.nodes:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    before: dict[str, list[onnx.NodeProto]] = {}
-    behind: dict[str, list[onnx.NodeProto]] = {}
+    before: dict[str, onnx.NodeProto] = {}
+    behind: dict[str, onnx.NodeProto] = {}
     for name, flow in flows.items():
         maker = changed.made_by(name)
         if maker is None or name in changed.outputs:
             continue
-        layers = [node for node in readers.get(name, ()) if _is_layer(changed, node)]
-        is_made = _is_layer(changed, maker)
+        layers = [node for node in readers.get(name, ()) if is_scalable(changed, node)]
+        is_made = is_scalable(changed, maker)
         is_bounded = maker.op_type in _BOUNDS or any(
             node.op_type in _BOUNDS for node in readers.get(name, ())
         )
         if is_made and not layers and not is_bounded:
             factors = _even(flow)
             scale_rows(changed, maker, factors)
-            behind[maker.name] = [_times(changed, maker, name, np.float32(1) / factors)]
+            back = np.float32(1) / factors
+            behind[maker.name] = _times(changed, maker, name, back)
             n_changed += 1
         elif layers and not is_made and not is_bounded:
             found = factors_for(changed, layers, [flow] * len(layers))
@@ -66,13 +67,9 @@ def spread(network: Network, flows: Mapping[str, Flow]) -> tuple[Network, int]:
             factors = found.clip(1 / _MOST, _MOST)
             for node in layers:
                 scale_columns(changed, node, np.float32(1) / factors)
-            before[layers[0].name] = [_even_input(changed, layers, name, factors)]
+            before[layers[0].name] = _even_input(changed, layers, name, factors)
             n_changed += 1
     return Network(_with(changed.model, before, behind)), n_changed
-
-
-def _is_layer(network: Network, node: onnx.NodeProto) -> bool:
-    return node.op_type in ("Conv", "Gemm") and is_scalable(network, node)
 
 
 def _even(flow: Flow) -> Floats:
@@ -114,13 +111,14 @@ def _shaped(network: Network, node: onnx.NodeProto, factors: Floats) -> Floats:
 
 def _with(
     model: onnx.ModelProto,
-    before: Mapping[str, Iterable[onnx.NodeProto]],
-    behind: Mapping[str, Iterable[onnx.NodeProto]],
+    before: Mapping[str, onnx.NodeProto],
+    behind: Mapping[str, onnx.NodeProto],
 ) -> onnx.ModelProto:
-    """Returns a model with more nodes, in order."""
+    """Returns a model with one more node before or behind some, by their names."""
     nodes = []
     for node in model.graph.node:
-        nodes += [*before.get(node.name, ()), node, *behind.get(node.name, ())]
+        around = before.get(node.name), node, behind.get(node.name)
+        nodes += [one for one in around if one is not None]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
