@@ -27,6 +27,7 @@ from quantize.stage import Stage
 from quantize.stage_display import shown
 
 _ONNX, _GGUF = ".onnx", ".gguf"
+_COMPARED = "Name a .gguf or .onnx file, or a folder that headside quantize made."
 
 
 class Kind(StrEnum):
@@ -44,6 +45,8 @@ def kind_of(path: Path) -> Kind:
     Raises:
         QuantizeError: ``model_unknown``.
     """
+    if not path.exists():
+        raise QuantizeError("model_unknown", f"There is no {path}.", _COMPARED)
     if path.is_dir():
         if is_ctranslate2(path):
             return Kind.ASR
@@ -55,13 +58,8 @@ def kind_of(path: Path) -> Kind:
         return Kind.VISION
     elif path.suffix.lower() == _GGUF:
         return Kind.LLM
-    raise QuantizeError(
-        "model_unknown",
-        f"{path} is no model that can be compared."
-        if path.exists()
-        else f"There is no {path}.",
-        "Name a .gguf or .onnx file, or a folder that headside quantize made.",
-    )
+    told = f"{path} is no model that can be compared."
+    raise QuantizeError("model_unknown", told, _COMPARED)
 
 
 def compare_command(  # noqa: PLR0913 - one parameter an option

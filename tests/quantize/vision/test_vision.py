@@ -168,6 +168,7 @@ def test_what_cannot_be_compared(request_: Request, tmp_path: Path) -> None:
     for second, code in (
         (str(other), "models_differ"),
         (str(tmp_path / "absent"), "model_unknown"),
+        (str(tmp_path / "absent.onnx"), "model_unknown"),
         (request_.source, "pictures_missing"),
     ):
         found = CliRunner().invoke(
